@@ -1,0 +1,124 @@
+"""The one place that reads the environment: `Settings.from_env()` gives a frozen, validated configuration.
+
+Every setting is an environment variable `UNDERTONE_<FIELD>`; a wrong value stops the job at start with the
+variable's name and the fix. Kafka client settings pass through as `UNDERTONE_KAFKA_<NAME>`, where underscores
+stand for dots (`UNDERTONE_KAFKA_SECURITY_PROTOCOL=SASL_SSL` becomes `security.protocol`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "UNDERTONE_"
+KAFKA_PREFIX = PREFIX + "KAFKA_"
+OTHER_READERS = frozenset({"TRAINING_DATA", "GRAFANA_TOKEN", "GRAFANA_URL"})
+"""Variables with our prefix that other commands read; the job ignores them."""
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class SettingsError(ValueError):
+    """A variable is missing or wrong. The message names it and says what is allowed; it never shows a value."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configuration of the job. Names in upper case behind `UNDERTONE_` are the environment variables."""
+
+    brokers: str = "localhost:9092"
+    """Kafka bootstrap list."""
+    topics: str = "undertone.events"
+    """Comma-separated source topics; all are read with the adapter `undertone.event/1`."""
+    escalation_topic: str = "undertone.escalations"
+    dead_letter_topic: str = "undertone.dead_letters"
+    feedback_topic: str = "undertone.feedback"
+    start: Annotated[str, Meta(pattern=r"^(earliest|latest)$")] = "earliest"
+    """Where a partition is read from when no snapshot knows it."""
+    store: str = "clickhouse://undertone@localhost:8123/undertone"
+    """ClickHouse DSN: `clickhouse://user@host:8123/undertone` or `chdb:///path/to/folder`."""
+    store_password: str = ""
+    state_dir: Path = Path(".state/live")
+    """Recovery store; one execution at a time may use it."""
+    recovery_partitions: Count = 16
+    epoch: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """Seconds between snapshots."""
+    processes: Count = 1
+    """Worker processes under `infra.launch`; at most the number of Kafka partitions."""
+    base_port: Annotated[int, Meta(ge=1024, le=65000)] = 2101
+    model_dir: Path = Path(__file__).resolve().parents[1] / "models" / "sentiment"
+    scorer: Annotated[str, Meta(pattern=r"^(onnx|fake)$")] = "onnx"
+    """`fake` is the deterministic stub for chaos tests; it knows a few words and is never a default."""
+    scorer_threads: Count = 1
+    rules: Path = Path(__file__).resolve().parents[1] / "operators" / "rules.yaml"
+    customer_secret: str = "undertone-demo-key-change-me"
+    """Key of the customer pseudonyms (HMAC-SHA-256). `infra.launch` refuses the default unless `UNDERTONE_DEMO=1`."""
+    demo: bool = False
+    default_region: str = "US"
+    """Region that phone numbers without a country prefix are read in."""
+    acoustic_tenants: str = ""
+    """Comma-separated `tenant` or `tenant/region` where silence and overtalk may be used; none by default."""
+    allowed_lateness: Annotated[float, Meta(gt=0, le=3600)] = 120.0
+    """Seconds of event time within which any order of arrival gives the same numbers."""
+    reject_run_limit: Count = 1000
+    """So many rejects in a row, with nothing accepted between, stop the job."""
+    credit: Count = 20_000
+    """Messages a source partition may read in one epoch."""
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 500
+    flush_interval: Seconds = 0.5
+    """Seconds after which buffered rows are written to ClickHouse between snapshots."""
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 9464
+    """Prometheus port of process 0 (the next processes use the next ports); 0 switches it off."""
+    metrics_host: str = "127.0.0.1"
+    watchdog: Seconds = 60.0
+    """Seconds without a committed epoch after which the supervisor restarts the job."""
+    kafka: Mapping[str, str] = {}
+    """librdkafka settings passed through to every client."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the variables with our prefix out of `environ`.
+
+        >>> Settings.from_env({"UNDERTONE_EPOCH": "2.5"}).epoch
+        2.5
+        >>> Settings.from_env({"UNDERTONE_EPOC": "2.5"})
+        Traceback (most recent call last):
+        flows.settings.SettingsError: UNDERTONE_EPOC is not a setting; did you mean UNDERTONE_EPOCH?
+        """
+        values: dict[str, object] = {}
+        kafka: dict[str, str] = {}
+        for variable, value in environ.items():
+            if variable.startswith(KAFKA_PREFIX):
+                kafka[variable[len(KAFKA_PREFIX) :].lower().replace("_", ".")] = value
+            elif variable.startswith(PREFIX) and variable[len(PREFIX) :] not in OTHER_READERS:
+                values[_field(variable)] = value
+        try:
+            return msgspec.convert({**values, "kafka": kafka}, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(_explain(str(error))) from None
+
+    def topic_list(self) -> tuple[str, ...]:
+        """Source topics, in the order given, without blanks."""
+        return tuple(name.strip() for name in self.topics.split(",") if name.strip())
+
+
+def _field(variable: str) -> str:
+    import difflib
+
+    field = variable[len(PREFIX) :].lower()
+    known = Settings.__struct_fields__
+    if field in known and field != "kafka":
+        return field
+    close = difflib.get_close_matches(field, known, n=1)
+    hint = f"; did you mean {PREFIX}{close[0].upper()}?" if close else "; see docs/data-engineers.md"
+    raise SettingsError(f"{variable} is not a setting{hint}")
+
+
+def _explain(problem: str) -> str:
+    """Turn msgspec's "Expected `float` - at `$.epoch`" into a sentence with the variable's name."""
+    what, _, path = problem.partition(" - at `$.")
+    return f"{PREFIX}{path.rstrip('`').upper()}: {what[0].lower()}{what[1:]}"

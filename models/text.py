@@ -1,0 +1,61 @@
+"""One way to clean a message, used when training and when scoring, so that both see the same tokens.
+
+The text keeps its words and its order. What carries no mood (addresses, link targets, HTML escapes) shrinks to a
+short stand-in; what carries mood but is missing from the vocabulary (emoji) becomes words. Redaction of personal
+data is not done here.
+"""
+
+import html
+import re
+
+import emoji
+
+MAX_CHARACTERS = 4000
+"""Text beyond this is cut before any work: 128 tokens never need more."""
+
+_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
+_HANDLE = re.compile(r"(?<![\w.])@\w{1,30}")
+_PLACEHOLDER = re.compile(r"[\[<]([A-Z]{2,}(?:_[A-Z]+)*)(?:_\d+)?[\]>]")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_REPEATED_LETTER = re.compile(r"([A-Za-z])\1{2,}")
+_REPEATED_MARK = re.compile(r"([!?,~*_=\-#])\1{2,}")
+_DOTS = re.compile(r"\.{3,}|…")
+_SPACE = re.compile(r"\s+")
+_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "´": "'", "`": "'", "\u200b": None, "\ufeff": None})
+
+
+def _emoji_words(match: "re.Match[str]") -> str:
+    return " " + match.group(1).replace("_", " ").replace("-", " ") + " "
+
+
+_EMOJI_NAME = re.compile("\x02([^\x02\x03]+)\x03")
+
+
+def _name_emoji(text: str) -> str:
+    """Replace each emoji by its English name; text without any is returned as it is."""
+    named = emoji.demojize(text, delimiters=("\x02", "\x03"))
+    return _EMOJI_NAME.sub(_emoji_words, named)
+
+
+def normalise(text: str) -> str:
+    """Return `text` as the tokenizer of the model expects it. Pure, and idempotent on what it returns.
+
+    >>> normalise("@AcmeHelp  it's DOWN agaaaaain!!!!! 😡 https://t.co/x1 &amp; I'm done")
+    "@user it's DOWN agaain!! enraged face http & I'm done"
+    >>> normalise("call me on [PHONE_1]")
+    'call me on phone'
+    """
+    text = text[:MAX_CHARACTERS]
+    if "&" in text:
+        text = html.unescape(html.unescape(text))
+    if "\\" in text:
+        text = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text).replace('\\"', '"').replace("\\n", " ")
+    if not text.isascii():
+        text = _name_emoji(text.translate(_QUOTES))
+    text = _URL.sub("http", text)
+    text = _HANDLE.sub("@user", text)
+    text = _PLACEHOLDER.sub(lambda match: match.group(1).lower().replace("_", " "), text)
+    text = _REPEATED_LETTER.sub(r"\1\1", text)
+    text = _REPEATED_MARK.sub(r"\1\1", text)
+    text = _DOTS.sub("...", text)
+    return _SPACE.sub(" ", text).strip()

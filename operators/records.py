@@ -1,0 +1,420 @@
+"""Every record of the pipeline, in the order in which a message becomes one after the other.
+
+    Event -> Utterance -> Scored -> Message -> Turn | SessionUpdate | Escalation
+       `------------- Rejected (from any stage) -------------> dead letters
+
+All are frozen: a stage never edits a record, it makes the next one. `Event` is the wire contract
+`undertone.event/1` and carries an aware `datetime`; every later record carries integer milliseconds since the
+Unix epoch (`*_ms`), because keyed state and sort keys hold numbers. Scores are quantised to 1e-4 before they
+reach a record, so that a replay that cuts batches differently compares equal.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Literal, NewType
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA = "undertone.event/1"
+
+RedactedText = NewType("RedactedText", str)
+"""Text without personal data. Only `operators.redact` makes it; rows and alerts accept nothing else."""
+
+Channel = Literal["voice", "chat", "email", "social", "survey"]
+Kind = Literal["utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted"]
+Speaker = Literal["customer", "agent", "bot", "system"]
+Polarity = Literal["negative", "neutral", "positive"]
+Route = Literal["agent", "supervisor"]
+Transition = Literal["raised", "level_up", "cleared", "retracted", "suppressed"]
+
+CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
+TAGS = ("frustration", "anger", "urgency", "confusion", "disappointment", "satisfaction", "sarcasm")
+
+Id = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(max_length=200)]
+Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
+Millis = Annotated[int, Meta(ge=0, le=7 * 24 * 3600 * 1000)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all records: immutable, fields by name only."""
+
+
+class Origin(Record, kw_only=True):
+    """Where a record was read: enough to find it again in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    broker_ms: int
+    """Kafka's own timestamp of the record; latency is measured from here."""
+
+
+class Ref(Record, kw_only=True):
+    """One way to recognise a customer, for example `{"type": "email", "value": ...}`."""
+
+    type: Annotated[str, Meta(min_length=1, max_length=40)]
+    value: Id
+
+
+class Customer(Record, kw_only=True):
+    """Who the customer is, as the source knows it. Raw values never leave `decode`'s next stage."""
+
+    id: Id | None = None
+    refs: Annotated[list[Ref], Meta(max_length=16)] = []
+
+
+class Acoustic(Record, kw_only=True):
+    """Timing of speech, when the source measures it. For customers only; off by default."""
+
+    silence_ms: Millis = 0
+    overtalk_ms: Millis = 0
+
+
+class Rating(Record, kw_only=True):
+    """A survey answer on the scale that was asked."""
+
+    scale: Literal["csat5", "nps", "ces7"]
+    value: Annotated[int, Meta(ge=0, le=10)]
+
+
+class Event(Record, kw_only=True):
+    """One thing that happened in a conversation (contract `undertone.event/1`).
+
+    Identity is `(tenant, event_id, revision)`: the same event twice counts once. A higher `revision` of the
+    same `event_id` replaces the lower one (a final transcript replaces its partial, an edit its original).
+    Unknown fields are ignored, so that producers may be newer than the job.
+    """
+
+    schema: Literal["undertone.event/1"]
+    event_id: Id
+    revision: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    tenant: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    region: Annotated[str, Meta(max_length=16)] = ""
+    channel: Channel
+    kind: Kind = "utterance"
+    interaction_id: Id
+    customer: Customer = Customer()
+    speaker: Speaker = "customer"
+    agent_id: Name = ""
+    queue: Name = ""
+    language: Annotated[str, Meta(max_length=35)] = ""
+    text: str = ""
+    final: bool = True
+    asr_confidence: Ratio | None = None
+    event_time: Annotated[datetime, Meta(tz=True)]
+    offset_ms: Millis | None = None
+    duration_ms: Millis | None = None
+    acoustic: Acoustic | None = None
+    rating: Rating | None = None
+    attributes: Annotated[dict[Annotated[str, Meta(max_length=64)], Name], Meta(max_length=32)] = {}
+
+
+class Reason(str, Enum):
+    """Why a record was not accepted. The value is what dead letters, metrics and examples are named after."""
+
+    TOO_LARGE = "too_large"
+    EMPTY = "empty"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    WRONG_SCHEMA = "wrong_schema"
+    MISSING_FIELD = "missing_field"
+    INVALID_FIELD = "invalid_field"
+    TIME_TOO_OLD = "time_too_old"
+    TIME_IN_FUTURE = "time_in_future"
+    TEXT_TOO_LONG = "text_too_long"
+    CONTROL_CHARACTERS = "control_characters"
+    EMPTY_TEXT = "empty_text"
+    MISSING_RATING = "missing_rating"
+    NOT_SCORABLE = "not_scorable"
+
+
+class Rejected(Record, kw_only=True):
+    """A record that could not be accepted: which stage refused it, why, and where it is in Kafka.
+
+    It never holds the payload: the source topic still does, and text must not leak through errors.
+    """
+
+    stage: Literal["decode", "channel", "redact", "score"]
+    reason: Reason
+    origin: Origin
+    field: str = ""
+    """Path of the offending field (our own schema's name, never a value), empty when none is to blame."""
+
+
+class Utterance(Record, kw_only=True):
+    """An event whose text is ready to score: cleaned for its channel, redacted, its customer pseudonymous.
+
+    Events without text (opened, hold, transfer, rating ...) pass here too, with `text = ""`.
+    """
+
+    tenant: str
+    event_id: str
+    revision: int
+    region: str
+    channel: Channel
+    kind: Kind
+    interaction_id: str
+    customer_key: int
+    """Unsigned 64-bit keyed hash of tenant and customer; never reversible without the key."""
+    speaker: Speaker
+    agent_key: str
+    """Keyed hash of the agent's id, 16 hex digits; empty when no agent is known."""
+    queue: str
+    language: str
+    text: RedactedText
+    redactions: int
+    """How many placeholders redaction put in."""
+    final: bool
+    asr_confidence: float
+    """1.0 for typed text."""
+    event_ms: int
+    silence_ms: int
+    overtalk_ms: int
+    rating: float | None
+    """Survey rating mapped to [-1, 1]; None when there is none."""
+    skipped: str
+    """Why the text is not to be scored ("auto_reply", "quoted_only", "language"), empty when it is."""
+    origin: Origin
+
+
+class Scored(Record, kw_only=True):
+    """An utterance with what the model says of it. Probabilities in [0, 1], quantised to 1e-4."""
+
+    utterance: Utterance
+    p_negative: float
+    p_neutral: float
+    p_positive: float
+    score: float
+    """Polarity p_positive - p_negative, in [-1, 1]."""
+    intensity: float
+    """1 - p_neutral: with a score near 0 it tells mixed from neutral."""
+    confidence: float
+    """max(p) x ASR confidence, in [0, 1]."""
+    label: Polarity
+    abstained: bool
+    """True: too unsure to move anyone's mood; weight 0."""
+    weight: float
+    """What the message counts in the rolling score, in [0, 1]: confidence x min(1, tokens / 5); 0 if abstained."""
+    tags: tuple[float, ...]
+    """Probability per tag in the order of `TAGS`."""
+    flags: int
+    """Bit i is set when tag i passed its threshold for the channel."""
+    model_version: str
+    calibration_version: str
+    scored_ms: int
+    """Wall clock when scored; only for latency, never for results."""
+
+
+class Message(Record, kw_only=True):
+    """What the keyed step gets to see of a scored utterance: numbers, ids, a short excerpt, and no more."""
+
+    tenant: str
+    customer_key: int
+    event_id: str
+    revision: int
+    event_ms: int
+    channel: Channel
+    kind: Kind
+    interaction_id: str
+    speaker: Speaker
+    agent_key: str
+    queue: str
+    language: str
+    final: bool
+    score: float
+    weight: float
+    label: Polarity
+    abstained: bool
+    flags: int
+    tags: tuple[float, ...]
+    keywords: int
+    """Bit i is set when keyword list i of the rules (their order in the file) occurs in the text."""
+    silence_ms: int
+    overtalk_ms: int
+    rating: float | None
+    excerpt: RedactedText
+    """First 160 characters of the redacted text, for the alert that this message may trigger; not kept in state."""
+    broker_ms: int
+    model_version: str
+
+
+class Tick(Record, kw_only=True):
+    """Stream time passing: no event of the partition will be earlier than `stream_ms`, bar late ones."""
+
+    stream_ms: int
+
+
+class Turn(Record, kw_only=True):
+    """The rolling values of one customer after one message, in event order (table `trajectory`)."""
+
+    tenant: str
+    customer_key: int
+    event_ms: int
+    event_id: str
+    revision: int
+    version: int
+    """Grows with what was known of this and earlier messages; the highest version is the complete one."""
+    deleted: bool
+    """True takes back a row, after a retraction."""
+    session_id: str
+    interaction_id: str
+    channel: Channel
+    queue: str
+    agent_key: str
+    speaker: Speaker
+    kind: Kind
+    score: float
+    weight: float
+    label: Polarity
+    flags: int
+    level: float
+    """Rolling score of this interaction, in (-1, 1)."""
+    level_evidence: float
+    customer_level: float
+    """Rolling score of the customer over all channels and earlier sessions, in (-1, 1)."""
+    customer_evidence: float
+    carried: float
+    """Customer level as it stood when the session began: what the first agent could know."""
+    slope: float | None
+    """Trend of the score per minute over the channel's trailing window; None with fewer than 4 points."""
+    slope_low: float | None
+    slope_high: float | None
+    """Ends of the 90 % interval of the slope."""
+    trend: Literal["improving", "slightly_improving", "no_change", "slightly_declining", "declining", "not_calculated"]
+    volatility: float
+    """Mean absolute successive difference of scores in the session, in [0, 2]."""
+    reversals: int
+    streak: int
+    """Run of negative customer messages; abstentions do not break it."""
+    cusum: float
+    change_points: int
+    low: float
+    low_ms: int
+    under_ms: int
+    """Time in this session with the customer level below -0.2."""
+    messages: int
+    """Customer messages of the session so far."""
+    hops: int
+    """Changes of channel in the session."""
+    contacts_24h: int
+    contacts_7d: int
+    """Interactions begun in the last 24 hours / 7 days, this one included."""
+    response_ms: int
+    """Longest wait of the customer for an answer in this session so far."""
+    silence_ms: int
+    overtalk_ms: int
+    late: bool
+    provisional: bool
+    parameters: str
+    """Version of the formulas' parameters."""
+    model_version: str
+
+
+class SessionUpdate(Record, kw_only=True):
+    """One customer's session across channels, as known now; a higher version replaces it (table `sessions`)."""
+
+    tenant: str
+    customer_key: int
+    session_id: str
+    started_ms: int
+    ended_ms: int
+    """Event time of the last event of the session."""
+    version: int
+    deleted: bool
+    """True takes the session back: a late event joined it with an earlier one."""
+    state: Literal["open", "closed"]
+    channels: tuple[str, ...]
+    """Channel path in event order, neighbours differ, at most 8."""
+    interactions: tuple[str, ...]
+    """Interaction ids in order of first appearance, at most 8."""
+    queue: str
+    agent_key: str
+    messages: int
+    events: int
+    negatives: int
+    positives: int
+    mean_score: float
+    begin: float
+    """Weighted mean of the first quarter of the customer's messages."""
+    end: float
+    """Weighted mean of the last quarter."""
+    shift: float
+    outcome: Literal["recovered", "soured", "steady", "unknown"]
+    carried: float
+    final_level: float
+    low: float
+    low_ms: int
+    under_ms: int
+    volatility: float
+    reversals: int
+    change_points: int
+    hops: int
+    contacts_24h: int
+    contacts_7d: int
+    response_ms: int
+    silence_ms: int
+    overtalk_ms: int
+    tag_counts: tuple[int, ...]
+    """Customer messages flagged per tag, in the order of `TAGS`."""
+    rating: float | None
+    escalations: int
+    late_events: int
+    parameters: str
+    model_version: str
+
+
+class Evidence(Record, kw_only=True):
+    """What an alert stands on. Numbers and ids; the excerpt is redacted."""
+
+    score: float
+    level: float
+    level_evidence: float
+    customer_level: float
+    carried: float
+    slope: float | None
+    streak: int
+    tags: tuple[str, ...]
+    """Tags flagged on the triggering message, most probable first."""
+    excerpt: RedactedText
+    event_ids: tuple[str, ...]
+    """The triggering message first, then up to two customer messages before it."""
+
+
+class Escalation(Record, kw_only=True):
+    """One step in the life of one alert (topic `undertone.escalations`, table `escalations`)."""
+
+    schema: Literal["undertone.escalation/1"] = "undertone.escalation/1"
+    escalation_id: str
+    """Deterministic hash of tenant, customer, rule, session and ordinal: a replay cannot raise it twice."""
+    transition: Transition
+    version: int
+    """1 for raised, then one more for each transition of the same escalation."""
+    tenant: str
+    customer_key: str
+    """16 hex digits: JSON readers lose 64-bit integers."""
+    session_id: str
+    interaction_id: str
+    channel: Channel
+    queue: str
+    agent_key: str
+    rule: str
+    rule_version: str
+    family: str
+    """What kind of rule it is: the demo shows one escalation for each."""
+    level: Annotated[int, Meta(ge=1, le=3)]
+    route: Route
+    state: Literal["active", "resolved", "suppressed"]
+    reason: str
+    """The rule's condition with the values that made it true, readable by a supervisor; holds no text of the customer."""
+    raised_ms: int
+    """Event time of the message that first raised it; immutable, in the sort key."""
+    event_ms: int
+    """Event time of the message that made this transition."""
+    evidence: Evidence
+    broker_ms: int
+    """Kafka's timestamp of the triggering record; latency = publication - this."""

@@ -418,3 +418,16 @@ class Escalation(Record, kw_only=True):
     evidence: Evidence
     broker_ms: int
     """Kafka's timestamp of the triggering record; latency = publication - this."""
+
+
+class Feedback(Record, kw_only=True):
+    """What a supervisor did with an alert (topic `undertone.feedback`, contract `undertone.feedback/1`)."""
+
+    schema: Literal["undertone.feedback/1"]
+    feedback_id: Id
+    tenant: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    escalation_id: Id
+    action: Literal["acknowledged", "resolved", "good_catch", "false_alarm"]
+    by: Name = ""
+    """Pseudonym of the supervisor; stored as given, so do not send a name."""
+    event_time: Annotated[datetime, Meta(tz=True)]

@@ -1,0 +1,55 @@
+# Undertone. `make` alone lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+
+.PHONY: help demo test check bench train up down migrate dashboards kafka clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+demo: $(RUN) ## watch conversations turn sour on embedded parts (about two minutes; needs only Python 3.10-3.12)
+	@$(PY) -m flows.demo $(ARGS)
+
+test: $(DEV) kafka ## everything, a real Kafka broker and the real ClickHouse engine included
+	@$(PY) -m pytest -q $(ARGS)
+
+check: $(DEV) ## format, lint, imports, types
+	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(VENV)/bin/lint-imports && $(PY) -m mypy
+
+bench: $(DEV) ## measure, each figure beside its budget
+	@$(PY) -m tests.benchmarks $(ARGS)
+
+train: ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)
+	@sh infra/setup.sh .venv-train requirements/train.lock
+	@.venv-train/bin/python -m models.train $(ARGS)
+
+up: ## Kafka, ClickHouse, Grafana and the job, in containers
+	docker compose -f infra/compose.yaml up --build $(ARGS)
+
+down: ## stop the containers, keep their data
+	docker compose -f infra/compose.yaml down $(ARGS)
+
+migrate: $(RUN) ## bring the ClickHouse schema up to date (UNDERTONE_STORE names the database)
+	@$(PY) -m infra.clickhouse migrate $(ARGS)
+
+dashboards: $(RUN) ## generate the dashboards; publish them when UNDERTONE_GRAFANA_URL is set
+	@$(PY) -m dashboards.build
+	@if [ -n "$$UNDERTONE_GRAFANA_URL" ]; then $(PY) -m dashboards.publish --url "$$UNDERTONE_GRAFANA_URL" $(ARGS); fi
+
+kafka: $(RUN) ## fetch the jars of a real Apache Kafka broker (once)
+	@$(PY) -m infra.kafka fetch
+
+clean: ## remove what was built and all local state
+	rm -rf $(VENV) .venv-train .state .pytest_cache .mypy_cache .ruff_cache .hypothesis infra/kafka/target
+
+$(RUN): requirements/run.lock
+	@sh infra/setup.sh $(VENV) requirements/run.lock
+	@touch $@
+
+$(DEV): requirements/dev.lock
+	@sh infra/setup.sh $(VENV) requirements/dev.lock
+	@touch $(RUN) $@

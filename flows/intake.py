@@ -1,0 +1,87 @@
+"""The first step: raw Kafka records in, scored utterances, feedback and rejects out.
+
+One call gets everything that reached the worker in one activation, so the model sees large batches. A run of
+nothing but rejects stops the job: it means that something is wrong with the topic or with us, and filling the
+dead-letter topic with a day of traffic helps nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from models.scorer import Scorer
+from operators import metrics
+from operators.decode import decode_feedback
+from operators.identity import Identity
+from operators.kafka_source import Raw, StreamTime
+from operators.records import Feedback, Rejected, Scored, Utterance
+from operators.score import score
+from operators.utterance import accept
+
+Accepted = Scored | Feedback | Rejected | StreamTime
+
+
+class TooManyRejectsError(RuntimeError):
+    """Nothing but rejects for longer than the limit. The message tells the last reason and where it was."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What intake needs to know of the configuration."""
+
+    feedback_topic: str
+    default_region: str
+    reject_run_limit: int
+    languages: frozenset[str]
+    acoustic_allowed: Callable[[str, str], bool]
+
+
+class Intake:
+    """Callable step for `flat_map_batch`. Its only state is the length of the present run of rejects."""
+
+    def __init__(self, policy: Policy, identity: Identity, scorer: Scorer, now_ms: Callable[[], int]) -> None:
+        self._policy = policy
+        self._identity = identity
+        self._scorer = scorer
+        self._now_ms = now_ms
+        self._reject_run = 0
+
+    def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
+        """Decode, clean, redact and score one batch; order within a partition is kept."""
+        now_ms = self._now_ms()
+        read = [self._read(item, now_ms) if isinstance(item, Raw) else item for item in batch]
+        utterances = [item for item in read if isinstance(item, Utterance)]
+        scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms))
+        accepted: list[Accepted] = [next(scored) if isinstance(item, Utterance) else item for item in read]
+        for item in accepted:
+            self._count(item)
+        return accepted
+
+    def _read(self, raw: Raw, now_ms: int) -> Utterance | Feedback | Rejected:
+        if raw.origin.topic == self._policy.feedback_topic:
+            return decode_feedback(raw.payload, raw.origin, now_ms)
+        return accept(
+            raw.payload,
+            raw.origin,
+            now_ms,
+            identity=self._identity,
+            default_region=self._policy.default_region,
+            acoustic_allowed=self._policy.acoustic_allowed,
+        )
+
+    def _count(self, item: Accepted) -> None:
+        if isinstance(item, StreamTime):
+            return
+        if not isinstance(item, Rejected):
+            self._reject_run = 0
+            return
+        metrics.REJECTED.labels(item.stage, item.reason.value).inc()
+        self._reject_run += 1
+        if self._reject_run >= self._policy.reject_run_limit:
+            origin = item.origin
+            raise TooManyRejectsError(
+                f"{self._reject_run} records in a row were rejected, the last for {item.reason.value}"
+                f" at {origin.topic}[{origin.partition}]@{origin.offset}."
+                " Mend the producer, or raise UNDERTONE_REJECT_RUN_LIMIT to go on."
+            )

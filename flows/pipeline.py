@@ -1,0 +1,139 @@
+"""The one graph, read top to bottom as the data flows.
+
+    Kafka ── read ─┬─ Scored ───── message rows ────────────────┐
+                   ├─ Feedback ─── feedback rows ───────────────┤
+                   ├─ Rejected ─┬─ dead letter rows ────────────┼─► ClickHouse
+                   │            └─────────────► dead letter topic
+                   └─ messages ─┬─ customer ─┬─ turn, session and escalation rows
+                        ticks ──┘            └────────────► escalation topic
+
+Sources, sinks and the scorer are arguments: `flows.live` passes the real ones, tests pass theirs.
+Step ids are schema. The recovery store finds a step's state by them: renaming one orphans that state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import bytewax.operators as op
+import msgspec
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from flows.intake import Accepted, Intake
+from operators import rows
+from operators.customer import builder
+from operators.customer_state import CustomerReducer
+from operators.kafka_sink import Outgoing
+from operators.kafka_source import StreamTime
+from operators.records import Escalation, Feedback, Rejected, Scored, SessionUpdate, Turn
+from operators.score import to_message
+from operators.ticks import Timers
+
+FLOW_ID = "undertone"
+STEP_KAFKA = "kafka"
+STEP_READ = "read"
+STEP_TICKS = "ticks"
+STEP_MESSAGES = "messages"
+STEP_MERGE = "merge"
+STEP_CUSTOMER = "customer"
+STEP_STAGE_ROWS = "stage_rows"
+STEP_CUSTOMER_ROWS = "customer_rows"
+STEP_ALL_ROWS = "all_rows"
+STEP_STORE = "store"
+STEP_DEAD_LETTERS = "dead_letters"
+STEP_DEAD_LETTER_TOPIC = "dead_letter_topic"
+STEP_ESCALATIONS = "escalations"
+STEP_ESCALATION_TOPIC = "escalation_topic"
+
+
+class Ends(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the graph begins and ends."""
+
+    source: Source[Any]
+    ticks: Source[Any]
+    store: Sink[Any]
+    escalations: Sink[Any]
+    dead_letters: Sink[Any]
+
+
+def pipeline(
+    ends: Ends,
+    intake: Intake,
+    reducer: CustomerReducer,
+    timers: Timers,
+    keyword_bits: Callable[[str], int],
+    shard: str,
+) -> Dataflow:
+    """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process."""
+    flow = Dataflow(FLOW_ID)
+    raw = op.input(STEP_KAFKA, flow, ends.source)
+    accepted = op.flat_map_batch(STEP_READ, raw, intake)
+
+    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits))
+    ticks = op.input(STEP_TICKS, flow, ends.ticks)
+    moved = op.stateful_batch(STEP_CUSTOMER, op.merge(STEP_MERGE, messages, ticks), builder(reducer, timers))
+
+    stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, lambda batch: blocks(batch, shard))
+    customer_rows = op.flat_map_batch(
+        STEP_CUSTOMER_ROWS, moved, lambda batch: blocks((out for _, out in batch), shard)
+    )
+    op.output(STEP_STORE, op.merge(STEP_ALL_ROWS, stage_rows, customer_rows), ends.store)
+
+    dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, dead_letters)
+    op.output(STEP_DEAD_LETTER_TOPIC, dead, ends.dead_letters)
+
+    raised = op.flat_map_batch(STEP_ESCALATIONS, moved, escalations)
+    op.output(STEP_ESCALATION_TOPIC, raised, ends.escalations)
+    return flow
+
+
+def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int]) -> list[tuple[str, Any]]:
+    """Route messages to their customer and stream time to every worker."""
+    out: list[tuple[str, Any]] = []
+    for item in batch:
+        if isinstance(item, Scored):
+            out.append((str(item.utterance.customer_key), to_message(item, keyword_bits)))
+        elif isinstance(item, StreamTime):
+            out += item.routed()
+    return out
+
+
+_TABLE_OF: dict[type, str] = {
+    Scored: "scored_events",
+    Feedback: "feedback",
+    Rejected: "dead_letters",
+    Turn: "trajectory",
+    SessionUpdate: "sessions",
+    Escalation: "escalations",
+}
+
+
+def blocks(batch: Iterable[Any], shard: str) -> list[tuple[str, tuple[str, list[tuple[Any, ...]]]]]:
+    """Gather a batch's rows into one block a table, under the key of this process's sink partition."""
+    tables: dict[str, list[tuple[Any, ...]]] = {}
+    for item in batch:
+        table = _TABLE_OF.get(type(item))
+        if table is not None:
+            tables.setdefault(table, []).append(rows.TABLES[table].to_row(item))
+    return [(shard, (table, block)) for table, block in tables.items()]
+
+
+def dead_letters(batch: Iterable[Accepted]) -> list[tuple[str, Outgoing]]:
+    """Dead letters as Kafka records: where the record is and why it was refused, never what it said."""
+    return [
+        (item.origin.topic, Outgoing(identity=rows.dead_letter_id(item), payload=msgspec.json.encode(item)))
+        for item in batch
+        if isinstance(item, Rejected)
+    ]
+
+
+def escalations(batch: Iterable[tuple[str, Any]]) -> list[tuple[str, Outgoing]]:
+    """Escalations as Kafka records, keyed by customer so that their order holds."""
+    return [
+        (key, Outgoing(identity=f"{item.escalation_id}:{item.version}", payload=msgspec.json.encode(item)))
+        for key, item in batch
+        if isinstance(item, Escalation)
+    ]

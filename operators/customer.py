@@ -1,0 +1,90 @@
+"""The one adapter that runs the reducers as a Bytewax stateful step, keyed by customer.
+
+What the reducers decide is pure; what is here is the engine's side of it: batches, snapshots, timers. Timers
+are armed on a heap of the worker, not through `notify_at`, whose cost grows with the number of keys
+(docs/decisions/0002-own-timers.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bytewax.operators import StatefulBatchLogic
+
+from operators import metrics
+from operators.customer_state import CustomerReducer, CustomerState
+from operators.records import Escalation, Message, SessionUpdate, Tick, Turn
+from operators.ticks import Timers
+
+Output = Turn | SessionUpdate | Escalation
+Input = Message | Tick
+
+
+class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):  # type: ignore[misc]  # bytewax carries no types
+    """One customer's state between two snapshots.
+
+    Each activation gives all values that reached this customer, in order; a session that several of them
+    moved is written once, as it stands after the last.
+    """
+
+    def __init__(self, reducer: CustomerReducer, timers: Timers, blob: bytes | None) -> None:
+        self._reducer = reducer
+        self._timers = timers
+        self._armed: int | None = None
+        self._state: CustomerState | None = None if blob is None else reducer.load(blob)
+        self._arm()
+
+    def on_batch(self, values: list[Input]) -> tuple[list[Output], bool]:
+        """Fold the values in; DISCARD once the customer is forgotten."""
+        outputs: list[Output] = []
+        for value in values:
+            outputs += self._on_tick(value) if isinstance(value, Tick) else self._on_message(value)
+        self._arm()
+        return latest_sessions(outputs), self._state is None
+
+    def snapshot(self) -> bytes:
+        """Versioned msgpack bytes: immutable, as the engine pickles them later."""
+        assert self._state is not None  # the engine snapshots retained keys only
+        return self._reducer.dump(self._state)
+
+    def _on_message(self, message: Message) -> list[Output]:
+        self._state, outputs = self._reducer.on_message(self._state, message)
+        return outputs
+
+    def _on_tick(self, tick: Tick) -> list[Output]:
+        self._armed = None
+        if self._state is None:
+            return []
+        self._state, outputs = self._reducer.on_tick(self._state, tick.stream_ms)
+        return outputs
+
+    def _arm(self) -> None:
+        if self._state is None:
+            return
+        due = self._reducer.next_timer(self._state)
+        # A timer may fire early (the reducer then does nothing and it is armed again), never late.
+        if due is not None and (self._armed is None or due < self._armed):
+            self._armed = due
+            self._timers.arm(str(self._state.customer_key), due)
+
+
+def builder(reducer: CustomerReducer, timers: Timers) -> Callable[[bytes | None], CustomerLogic]:
+    """Make the function with which Bytewax builds a key's logic, new or from a snapshot."""
+    return lambda blob: CustomerLogic(reducer, timers, blob)
+
+
+def latest_sessions(outputs: Sequence[Output]) -> list[Output]:
+    """Keep of every session its last update; order otherwise unchanged.
+
+    >>> latest_sessions([])
+    []
+    """
+    last: dict[tuple[str, str], int] = {}
+    for index, output in enumerate(outputs):
+        if isinstance(output, SessionUpdate):
+            last[(output.tenant, output.session_id)] = index
+    if not last:
+        return list(outputs)
+    keep = set(last.values())
+    return [out for index, out in enumerate(outputs) if not isinstance(out, SessionUpdate) or index in keep]

@@ -15,6 +15,8 @@ from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rej
 EXCERPT_LENGTH = 160
 FULL_WEIGHT_TOKENS = 5
 """From so many tokens on a message counts in full; "ok" moves little."""
+ABSTAIN_BELOW = 0.45
+"""Floor under confidence x ASR confidence; the bundle's own abstention, without the ASR's part, comes on top."""
 LABELS: tuple[Polarity, Polarity, Polarity] = ("negative", "neutral", "positive")
 NO_TAGS = (0.0,) * len(TAGS)
 
@@ -124,7 +126,7 @@ def _scored(
     is_customer = utterance.speaker == "customer"
     top = max(range(3), key=lambda i: p[i])
     confidence = round(p[top] * utterance.asr_confidence, 4)
-    abstained = unsure or confidence < scorer.abstain_below(utterance.channel)
+    abstained = unsure or confidence < ABSTAIN_BELOW
     counts = is_customer and not abstained
     return Scored(
         utterance=utterance,

@@ -53,6 +53,13 @@ class Origin(Record, kw_only=True):
     """Kafka's own timestamp of the record; latency is measured from here."""
 
 
+class Raw(Record, kw_only=True):
+    """A Kafka record as it was read. `None` is a tombstone; it is rejected as empty."""
+
+    payload: bytes | None
+    origin: Origin
+
+
 class Ref(Record, kw_only=True):
     """One way to recognise a customer, for example `{"type": "email", "value": ...}`."""
 
@@ -247,6 +254,18 @@ class Tick(Record, kw_only=True):
     """Stream time passing: no event of the partition will be earlier than `stream_ms`, bar late ones."""
 
     stream_ms: int
+
+
+class StreamTime(Record, kw_only=True):
+    """How far one Kafka partition has come in event time; follows the records that it was computed from."""
+
+    partition_key: str
+    """`"<partition>-<topic>"`, the name of the source partition."""
+    partitions: int
+    """How many partitions the job reads in all; time stands still until each was heard of."""
+    stream_ms: int
+    """Greatest event time read so far; once caught up, the time at which the broker last said that there is no more."""
+    caught_up: bool
 
 
 class Turn(Record, kw_only=True):

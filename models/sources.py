@@ -63,7 +63,7 @@ class Example:
 
 
 def percent(group: str) -> int:
-    """A stable number 0-99 of a group's name, for splits.
+    """A stable number 0-99 of a group's name, for splits; rows that share a text share a group.
 
     >>> percent("bank/card-declined") == percent("bank/card-declined")
     True
@@ -155,7 +155,7 @@ def _nhs(row: Row) -> Example | None:
 
 
 def _isarcasm(row: Row) -> list[Example]:
-    part = _part(row["id"], HELD_OUT_PERCENT["isarcasm"])
+    part = _part(row["text"].lower(), HELD_OUT_PERCENT["isarcasm"])
     sarcastic = "sarcastic" in row["emotions"]
     tags = Tags().put("sarcasm", float(sarcastic), 0.4, annotated=True)
     made = [_example(row, part, tags)]
@@ -179,11 +179,11 @@ def _xed(row: Row) -> Example | None:
 
 
 def _labelled_only(row: Row) -> Example:
-    return _example(row, _part(row["id"], HELD_OUT_PERCENT["se"]))
+    return _example(row, _part(row["text"].lower(), HELD_OUT_PERCENT["se"]))
 
 
 def _jira(row: Row) -> Example:
-    part = _part(row["id"], HELD_OUT_PERCENT["se"])
+    part = _part(row["text"].lower(), HELD_OUT_PERCENT["se"])
     named = set(row["emotions"])
     tags = Tags()
     if row["source"] == "jira_deva":
@@ -198,7 +198,7 @@ def _jira(row: Row) -> Example:
 
 
 def _stackoverflow(row: Row) -> Example:
-    part = _part(row["id"], HELD_OUT_PERCENT["se"])
+    part = _part(row["text"].lower(), HELD_OUT_PERCENT["se"])
     named = set(row["emotions"])
     tags = Tags().put("anger", float("anger" in named), 0.6)
     tags.put("disappointment", float("sadness" in named), 0.6)
@@ -233,7 +233,7 @@ def _banking77(row: Row) -> Example:
 
 def _nlupp(row: Row) -> Example:
     intents = set(row["meta"]["intents"])
-    part = _part(row["id"], HELD_OUT_PERCENT["nlupp"])
+    part = _part(row["text"].lower(), HELD_OUT_PERCENT["nlupp"])
     if "thank" in intents:
         return _example(row, part)
     pressing = bool(_PRESSING.search(row["text"]))
@@ -297,10 +297,10 @@ def read_all(folder: Path) -> list[Example]:
     """Every example, without training rows whose text also is in a held-out part, and without repeated rows."""
     everything = [*read_corpus(), *read_shared(folder)]
     held_out = {example.text.lower() for example in everything if example.part == "dev"}
-    seen: set[tuple[str, str, int]] = set()
+    seen: set[tuple[object, ...]] = set()
     kept = []
     for example in everything:
-        key = (example.text.lower(), example.part, example.sentiment if example.source != "jira_emotion_binary" else -2)
+        key = (example.text.lower(), example.part, example.source, example.sentiment, example.tag_weights)
         if example.part == "train" and (example.text.lower() in held_out or key in seen):
             continue
         if len(example.text) > 1:

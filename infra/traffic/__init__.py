@@ -1,0 +1,13 @@
+"""Lifelike traffic: invented customers of eight industries, who talk over five channels. Deterministic by seed.
+
+    generate    conversations in sending order, with what goes wrong in life: duplicates, late and malformed records
+    planted     every piece of personal data that `generate` puts in, to look for it where it must not be
+    bulk        a fast stream for benchmarks
+
+Nothing here knows the pipeline: it writes the wire contract `undertone.event/1` as a producer would.
+"""
+
+from infra.traffic.bulk import bulk
+from infra.traffic.generate import Scene, Sent, generate, plan, planted
+
+__all__ = ["Scene", "Sent", "bulk", "generate", "plan", "planted"]

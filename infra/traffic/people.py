@@ -1,0 +1,156 @@
+"""Invented people with valid-looking personal data: numbers from ranges kept for tests and fiction.
+
+Cards pass the Luhn check and IBANs their mod-97 check, because redaction must find what is valid. Phone numbers
+come from the blocks that Ofcom and NANPA keep for drama; mail addresses from example.com and its kin.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+FIRST = (
+    *(
+        "Ada",
+        "Amir",
+        "Bea",
+        "Boris",
+        "Carmen",
+        "Cyril",
+        "Dana",
+        "Dev",
+        "Edith",
+        "Elio",
+        "Femi",
+        "Freya",
+        "Gita",
+        "Goran",
+    ),
+    *("Hana", "Hugo", "Ines", "Ivo", "Jana", "Jonas", "Kemi", "Kurt", "Lena", "Luca", "Mara", "Milo", "Nadia", "Nils"),
+    *("Oona", "Oscar", "Paula", "Pablo", "Rana", "Rolf", "Sana", "Stellan", "Tara", "Tomas", "Uma", "Viktor", "Zara"),
+)
+LAST = (
+    *("Abara", "Albrecht", "Bell", "Bianchi", "Castro", "Chen", "Drummond", "Dvorak", "Eriksen", "Farah", "Fontaine"),
+    *("Greer", "Haddad", "Holm", "Ibarra", "Jansen", "Kaur", "Kowalski", "Lindqvist", "Marsh", "Mbeki", "Nakamura"),
+    *("Novak", "Okafor", "Osei", "Petrov", "Quist", "Rahman", "Ricci", "Sato", "Silva", "Tran", "Ueda", "Vance"),
+)
+AGENTS = ("Alba", "Bram", "Chloe", "Diego", "Erin", "Farid", "Greta", "Hamish", "Irina", "Joel", "Kaya", "Leon", "Mona")
+CITIES = ("Lisbon", "Leeds", "Malmo", "Porto", "Turin", "Bergen", "Ghent", "Graz", "Cork", "Bilbao", "Lyon", "Gdansk")
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+CARD_PREFIXES = ("411111", "400005", "555555", "510510")
+LETTERS = "bcdfghjkmnpqrstvwxz"
+"""Ids are written in these letters: without digits no id can be taken for a phone or card number."""
+
+
+class Person(msgspec.Struct, frozen=True):
+    """One invented customer."""
+
+    number: int
+    customer_id: str
+    first: str
+    last: str
+    mail: str
+    phone: str
+    card: str
+    """As typed: with spaces, dashes, or neither."""
+    iban: str
+    handle: str
+    city: str
+    agent: str
+    region: str
+
+    @property
+    def spoken_card(self) -> str:
+        """The card number as a speech recogniser writes it."""
+        return " ".join(DIGITS[int(digit)] for digit in self.card if digit.isdigit())
+
+    def personal(self) -> dict[str, str]:
+        """All that must not be found in any output, by kind."""
+        fields = ("customer_id", "mail", "phone", "card", "iban", "handle", "spoken_card")
+        return {field: str(getattr(self, field)) for field in fields}
+
+
+def person(seed: int, number: int) -> Person:
+    """Invent customer `number`; the same seed and number give the same person.
+
+    >>> person(7, 3) == person(7, 3)
+    True
+    """
+    rng = Random(f"person/{seed}/{number}")
+    first, last = rng.choice(FIRST), rng.choice(LAST)
+    region = rng.choice(("GB", "US"))
+    tag = letters(rng.getrandbits(40))
+    return Person(
+        number=number,
+        customer_id=f"cust-{tag}-{letters(number)}",
+        first=first,
+        last=last,
+        mail=f"{first}.{last}.{letters(number)}@example.{rng.choice(('com', 'org', 'net'))}".lower(),
+        phone=_phone(rng, region),
+        card=_card(rng),
+        iban=_iban(rng),
+        handle=f"@{first}_{letters(number)}_{rng.choice(LETTERS)}".lower(),
+        city=rng.choice(CITIES),
+        agent=rng.choice(AGENTS),
+        region=region,
+    )
+
+
+def letters(number: int) -> str:
+    """Write a number in letters alone, for ids.
+
+    >>> letters(0), letters(18), letters(19)
+    ('b', 'z', 'cb')
+    """
+    out = ""
+    while True:
+        number, rest = divmod(number, len(LETTERS))
+        out = LETTERS[rest] + out
+        if not number:
+            return out
+
+
+def luhn_digit(digits: str) -> str:
+    """Check digit that makes `digits` a valid card number (ISO/IEC 7812-1).
+
+    >>> luhn_digit("411111111111111")
+    '1'
+    """
+    total = sum(sum(divmod(int(digit) * (2 - place % 2), 10)) for place, digit in enumerate(reversed(digits)))
+    return str(-total % 10)
+
+
+def iban_check(country: str, rest: str) -> str:
+    """Check digits of an IBAN (ISO 13616, mod 97).
+
+    >>> iban_check("GB", "WEST12345698765432")
+    '82'
+    """
+    number = "".join(str(int(char, 36)) for char in f"{rest}{country}00")
+    return f"{98 - int(number) % 97:02d}"
+
+
+def _card(rng: Random) -> str:
+    start = rng.choice(CARD_PREFIXES) + "".join(str(rng.randrange(10)) for _ in range(9))
+    digits = start + luhn_digit(start)
+    separator = rng.choice((" ", "-", ""))
+    return separator.join(digits[place : place + 4] for place in range(0, 16, 4))
+
+
+def _iban(rng: Random) -> str:
+    if rng.random() < 0.5:
+        country, rest = "GB", "WEST" + "".join(str(rng.randrange(10)) for _ in range(14))
+    else:
+        country, rest = "DE", "".join(str(rng.randrange(10)) for _ in range(18))
+    whole = country + iban_check(country, rest) + rest
+    if rng.random() < 0.5:
+        return whole
+    return " ".join(whole[place : place + 4] for place in range(0, len(whole), 4))
+
+
+def _phone(rng: Random, region: str) -> str:
+    if region == "GB":
+        return rng.choice(("+44 20 7946 0{:03d}", "020 7946 0{:03d}", "+442079460{:03d}")).format(rng.randrange(1000))
+    area = rng.choice(("212", "312", "415", "617"))
+    return rng.choice(("({}) 555-01{:02d}", "+1 {} 555 01{:02d}", "{}-555-01{:02d}")).format(area, rng.randrange(100))

@@ -1,0 +1,6 @@
+"""The terminal wallboard: reads the store's views, draws with rich. `python -m infra.wallboard --help` tells how."""
+
+from infra.wallboard.render import render
+from infra.wallboard.snapshot import Alert, Conversation, Latency, Queue, Snapshot
+
+__all__ = ["Alert", "Conversation", "Latency", "Queue", "Snapshot", "render"]

@@ -1,0 +1,1 @@
+"""The sentiment model: cleaning, scoring and calibration at run time; training, export and evaluation offline."""

@@ -11,7 +11,7 @@ import re
 import emoji
 
 MAX_CHARACTERS = 4000
-"""Text beyond this is cut before any work: 128 tokens never need more."""
+"""The middle of a longer text is dropped before any work: 128 tokens never need more."""
 
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _HANDLE = re.compile(r"(?<![\w.])@\w{1,30}")
@@ -21,7 +21,18 @@ _REPEATED_LETTER = re.compile(r"([A-Za-z])\1{2,}")
 _REPEATED_MARK = re.compile(r"([!?,~*_=\-#])\1{2,}")
 _DOTS = re.compile(r"\.{3,}|…")
 _SPACE = re.compile(r"\s+")
-_QUOTES = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "´": "'", "`": "'", "\u200b": None, "\ufeff": None})
+_QUOTES = str.maketrans(
+    {
+        "\u2019": "'",
+        "\u2018": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u00b4": "'",
+        "`": "'",
+        "\u200b": None,
+        "\ufeff": None,
+    }
+)
 
 
 def _emoji_words(match: "re.Match[str]") -> str:
@@ -38,14 +49,15 @@ def _name_emoji(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Return `text` as the tokenizer of the model expects it. Pure, and idempotent on what it returns.
+    """Return `text` as the tokenizer of the model expects it. Pure.
 
     >>> normalise("@AcmeHelp  it's DOWN agaaaaain!!!!! 😡 https://t.co/x1 &amp; I'm done")
     "@user it's DOWN agaain!! enraged face http & I'm done"
     >>> normalise("call me on [PHONE_1]")
     'call me on phone'
     """
-    text = text[:MAX_CHARACTERS]
+    if len(text) > MAX_CHARACTERS:
+        text = f"{text[: MAX_CHARACTERS // 2]} ... {text[-MAX_CHARACTERS // 2 :]}"
     if "&" in text:
         text = html.unescape(html.unescape(text))
     if "\\" in text:

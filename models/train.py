@@ -185,7 +185,8 @@ class Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = pretrained(base_folder()).to(self.device)
         heads = list(self.network.heads.parameters())
-        body = [parameter for name, parameter in self.network.named_parameters() if not name.startswith("heads.")]
+        named = self.network.named_parameters()
+        body = [parameter for name, parameter in named if not name.startswith(("heads.", "words."))]
         self.optimiser = torch.optim.AdamW(
             [{"params": body, "lr": plan.rate}, {"params": heads, "lr": plan.head_rate}],
             weight_decay=plan.decay,
@@ -219,9 +220,11 @@ class Run:
         self.optimiser.zero_grad()
         self.step += 1
         keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
         with torch.no_grad():
-            for ours, theirs in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
-                ours.lerp_(theirs, 1 - keep)
+            for ours, theirs in pairs:
+                if theirs.requires_grad:
+                    ours.lerp_(theirs, 1 - keep)
         self.loss = 0.98 * self.loss + 0.02 * float(loss.detach()) if self.step > 1 else float(loss.detach())
 
     def save(self) -> None:
@@ -280,7 +283,8 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m models.train", description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, default=os.environ.get("UNDERTONE_TRAINING_DATA"), help="folder of the sets")
+    shared = os.environ.get("UNDERTONE_TRAINING_DATA")
+    parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
     parser.add_argument("--out", type=Path, default=Path(".cache/train"), help="folder of the checkpoint")
     parser.add_argument("--budget-minutes", type=float, default=0.0, help="shrink the schedule to this time")
     parser.add_argument("--rounds", type=float, default=Plan.rounds, help="rounds over the data mix, without a budget")

@@ -1,0 +1,92 @@
+"""A model bundle on disk: which files it has, what they must hash to, and how to refuse one that does not match."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from models.labels import SENTIMENTS, TAGS
+
+DEFAULT = Path(__file__).parent / "sentiment"
+MANIFEST = "manifest.json"
+REQUIRED = ("model.onnx", "tokenizer.json", "config.json", "calibration.json")
+
+
+class BundleError(RuntimeError):
+    """A bundle that must not be used; the message names the file."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """What `config.json` holds."""
+
+    model_version: str
+    sentiments: tuple[str, ...] = SENTIMENTS
+    tags: tuple[str, ...] = TAGS
+    max_tokens: int = 128
+    pad_id: int = 0
+    base: str = ""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What `manifest.json` holds: sha256 by file name, and how the bundle was made."""
+
+    files: dict[str, str]
+    made: dict[str, Any] = {}
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_manifest(folder: Path, made: Mapping[str, Any] | None = None) -> Manifest:
+    """(Re)write the manifest of a bundle; without `made`, keep what the old one says about its making."""
+    path = folder / MANIFEST
+    if made is None:
+        made = msgspec.json.decode(path.read_bytes(), type=Manifest).made if path.exists() else {}
+    names = sorted(file.name for file in folder.iterdir() if file.name in (*REQUIRED, "drift.json"))
+    manifest = Manifest(files={name: sha256(folder / name) for name in names}, made=dict(made))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n")
+    return manifest
+
+
+def verify(folder: Path) -> Manifest:
+    """Check every file of the bundle against its manifest.
+
+    Raises:
+        BundleError: a file is missing, unlisted, or has changed; the message names it.
+    """
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BundleError(f"{folder / MANIFEST}: cannot be read as a manifest ({error})") from error
+    for name in (*REQUIRED, *manifest.files):
+        if name not in manifest.files:
+            raise BundleError(f"{folder / name}: not listed in {MANIFEST}")
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder / name}: missing")
+        if sha256(folder / name) != manifest.files[name]:
+            raise BundleError(f"{folder / name}: differs from its sha256 in {MANIFEST}")
+    return manifest
+
+
+def read_config(folder: Path) -> Config:
+    """Read `config.json`.
+
+    Raises:
+        BundleError: it is not valid, or names other sentiments than ours.
+    """
+    path = folder / "config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=Config)
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{path}: {error}") from error
+    if config.sentiments != SENTIMENTS:
+        raise BundleError(f"{path}: sentiments must be {SENTIMENTS}")
+    return config

@@ -1,0 +1,280 @@
+"""From logits to probabilities that mean what they say: fit and apply, in numpy alone.
+
+Sentiment: one temperature a channel. Tags: one scale and offset a tag (Platt), and a threshold a tag and channel, chosen so
+that flags are right at a stated precision. Abstention: the confidence under which a channel's least certain tenth
+falls, and a message without any evidence in it (fewer than `min_letters` letters and no emoji word).
+A channel with few rows is drawn towards the global fit: weight n / (n + `SHRINK_ROWS`).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.labels import CHANNELS, TAGS
+
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
+
+GLOBAL = "global"
+SHRINK_ROWS = 200.0
+SHRINK_POSITIVES = 15.0
+MIN_POSITIVES = 5
+NEVER = 1.01
+"""A threshold no probability reaches: the tag is not flagged where nothing supports it."""
+
+
+class TagFit(msgspec.Struct, frozen=True):
+    """Platt scaling of one tag and the thresholds of its flag by channel (`global` for any other name)."""
+
+    scale: float
+    offset: float
+    thresholds: dict[str, float]
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """What `calibration.json` holds."""
+
+    version: str
+    temperature: dict[str, float]
+    """By channel, and `global`; above 1 softens."""
+    tags: dict[str, TagFit]
+    abstain_below: dict[str, float]
+    """Largest sentiment probability under which a message is 'unsure', by channel."""
+    precision: float
+    """What the flags' thresholds were chosen for."""
+    min_letters: int = 2
+    rows: dict[str, int] = {}
+    """Labelled rows behind the fit, by channel."""
+
+
+class LabelledLogits(NamedTuple):
+    """Logits with their labels: what a fit needs. Sentiment -1 and tag weight 0 mean 'not annotated'."""
+
+    sentiment_logits: Floats
+    tag_logits: Floats
+    channels: Sequence[str]
+    sentiment: npt.NDArray[np.int64]
+    tags: Floats
+    tag_weights: Floats
+
+
+def softmax(logits: Floats) -> Floats:
+    """Row-wise softmax.
+
+    >>> softmax(np.array([[0.0, 0.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Logistic function, without overflow."""
+    probabilities: Floats = 0.5 * (1.0 + np.tanh(0.5 * logits))
+    return probabilities
+
+
+def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """Temperature in 0.25-6 with the least negative log-likelihood (golden-section search on its logarithm)."""
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / np.exp(log_temperature)
+        top = scaled.max(axis=1)
+        normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
+        return float(np.mean(normaliser - scaled[np.arange(len(labels)), labels]))
+
+    low, high, ratio = float(np.log(0.25)), float(np.log(6.0)), (5**0.5 - 1) / 2
+    for _ in range(40):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def fit_platt(logits: Floats, targets: Floats, weights: Floats) -> tuple[float, float]:
+    """Scale and offset of a logistic map by Newton steps, with a light pull towards the identity."""
+    design = np.stack([logits, np.ones_like(logits)], axis=1)
+    answer = np.array([1.0, 0.0])
+    pull = np.array([2.0, 0.5])
+    for _ in range(30):
+        fitted = sigmoid(design @ answer)
+        gradient = design.T @ (weights * (fitted - targets)) + pull * (answer - np.array([1.0, 0.0]))
+        curvature = (design * (weights * fitted * (1 - fitted))[:, None]).T @ design + np.diag(pull)
+        step = np.linalg.solve(curvature, gradient)
+        answer = answer - np.clip(step, -1.0, 1.0)
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(max(answer[0], 0.05)), float(answer[1])
+
+
+def threshold_for_precision(probabilities: Floats, truths: Bools, precision: float) -> float:
+    """Lowest threshold whose flags are right at `precision`; `NEVER` if none is, or with under five positives.
+
+    >>> threshold_for_precision(np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.2]), np.array([1, 1, 1, 1, 1, 0], bool), 0.9)
+    0.5
+    """
+    if truths.sum() < MIN_POSITIVES:
+        return NEVER
+    order = np.argsort(-probabilities, kind="stable")
+    right = np.cumsum(truths[order]) / np.arange(1, len(order) + 1)
+    last_of_equals = np.append(np.diff(probabilities[order]) != 0, True)
+    good = np.flatnonzero((right >= precision) & last_of_equals)
+    return float(probabilities[order][good[-1]]) if len(good) else NEVER
+
+
+def _shrunk(own: float, base: float, count: float, strength: float) -> float:
+    share = count / (count + strength)
+    return share * own + (1 - share) * base
+
+
+def _temperatures(rows: LabelledLogits, prior: Mapping[str, float] | None) -> dict[str, float]:
+    known = rows.sentiment >= 0
+    names = np.asarray(rows.channels)
+    everywhere = fit_temperature(rows.sentiment_logits[known], rows.sentiment[known]) if known.any() else 1.0
+    if prior:
+        everywhere = _shrunk(everywhere, prior.get(GLOBAL, 1.0), float(known.sum()), SHRINK_ROWS)
+    fitted = {GLOBAL: everywhere}
+    for channel in CHANNELS:
+        mine = known & (names == channel)
+        base = prior.get(channel, everywhere) if prior else everywhere
+        own = fit_temperature(rows.sentiment_logits[mine], rows.sentiment[mine]) if mine.any() else base
+        fitted[channel] = _shrunk(own, base, float(mine.sum()), SHRINK_ROWS)
+    return fitted
+
+
+def _tag_fit(rows: LabelledLogits, index: int, precision: float, prior: TagFit | None) -> TagFit:
+    weights = rows.tag_weights[:, index]
+    known = weights > 0
+    logits, targets = rows.tag_logits[known, index], rows.tags[known, index]
+    truths = targets > 0.5
+    positives = float(truths.sum())
+    scale, offset = fit_platt(logits, targets, weights[known]) if positives >= MIN_POSITIVES else (1.0, 0.0)
+    if prior:
+        scale = _shrunk(scale, prior.scale, positives, SHRINK_POSITIVES)
+        offset = _shrunk(offset, prior.offset, positives, SHRINK_POSITIVES)
+    probabilities = sigmoid(scale * logits + offset)
+    base = threshold_for_precision(probabilities, truths, precision)
+    if base == NEVER and prior:
+        base = prior.thresholds[GLOBAL]
+    thresholds = {GLOBAL: round(base, 4)}
+    names = np.asarray(rows.channels)[known]
+    for channel in CHANNELS:
+        mine = names == channel
+        own = threshold_for_precision(probabilities[mine], truths[mine], precision)
+        before = prior.thresholds.get(channel, base) if prior else base
+        count = float(truths[mine].sum()) if own != NEVER else 0.0
+        thresholds[channel] = round(_shrunk(own, before, count, SHRINK_POSITIVES), 4)
+    return TagFit(scale=scale, offset=offset, thresholds=thresholds)
+
+
+def _abstentions(rows: LabelledLogits, temperature: Mapping[str, float], share: float) -> dict[str, float]:
+    names = np.asarray(rows.channels)
+    each = np.array([temperature.get(name, temperature[GLOBAL]) for name in rows.channels])
+    confidence = softmax(rows.sentiment_logits / each[:, None]).max(axis=1)
+    known = rows.sentiment >= 0
+    base = float(np.quantile(confidence[known], share)) if known.any() else 0.45
+    limits = {GLOBAL: round(base, 4)}
+    for channel in CHANNELS:
+        mine = confidence[known & (names == channel)]
+        own = float(np.quantile(mine, share)) if len(mine) else base
+        limits[channel] = round(_shrunk(own, base, float(len(mine)), SHRINK_ROWS), 4)
+    return limits
+
+
+def fit(
+    rows: LabelledLogits, *, precision: float = 0.7, abstain_share: float = 0.1, prior: Calibration | None = None
+) -> Calibration:
+    """Fit everything; with a `prior`, shrink towards it (an organisation's own labels are few at first)."""
+    temperature = _temperatures(rows, prior.temperature if prior else None)
+    tags = {
+        tag: _tag_fit(rows, index, precision, prior.tags.get(tag) if prior else None) for index, tag in enumerate(TAGS)
+    }
+    names = np.asarray(rows.channels)
+    limits = _abstentions(rows, temperature, abstain_share)
+    if prior:
+        counts = {name: float((names == name).sum()) for name in limits} | {GLOBAL: float(len(names))}
+        limits = {
+            name: round(_shrunk(limit, prior.abstain_below[name], counts[name], SHRINK_ROWS), 4)
+            for name, limit in limits.items()
+        }
+    made = Calibration(
+        version="",
+        temperature={name: round(value, 4) for name, value in temperature.items()},
+        tags=tags,
+        abstain_below=limits,
+        precision=precision,
+        min_letters=prior.min_letters if prior else 2,
+        rows={channel: int((names == channel).sum()) for channel in CHANNELS},
+    )
+    return stamped(made)
+
+
+def stamped(calibration: Calibration) -> Calibration:
+    """The same with a version made from its content: equal fits have equal versions."""
+    content = msgspec.json.encode(msgspec.structs.replace(calibration, version=""), order="sorted")
+    return msgspec.structs.replace(calibration, version=f"cal-{hashlib.sha256(content).hexdigest()[:10]}")
+
+
+def identity() -> Calibration:
+    """No calibration: temperature 1, thresholds one half. For models that bring none."""
+    everywhere = (GLOBAL, *CHANNELS)
+    half = TagFit(scale=1.0, offset=0.0, thresholds=dict.fromkeys(everywhere, 0.5))
+    return stamped(
+        Calibration(
+            version="",
+            temperature=dict.fromkeys(everywhere, 1.0),
+            tags=dict.fromkeys(TAGS, half),
+            abstain_below=dict.fromkeys(everywhere, 0.45),
+            precision=0.5,
+        )
+    )
+
+
+class Applied(NamedTuple):
+    """Calibrated probabilities, flags, and whether the model is unsure; one row a message."""
+
+    p: npt.NDArray[np.float32]
+    tags: npt.NDArray[np.float32]
+    flagged: Bools
+    unsure: Bools
+
+
+class Calibrator:
+    """A calibration laid out as arrays, so that applying it costs a few vector operations a batch."""
+
+    def __init__(self, calibration: Calibration, tags: Sequence[str] = TAGS) -> None:
+        names = (GLOBAL, *CHANNELS)
+        self.rows = {name: row for row, name in enumerate(names)}
+        self.temperature = np.array([calibration.temperature[name] for name in names], np.float32)
+        self.limits = np.array([calibration.abstain_below[name] for name in names], np.float32)
+        fits = [calibration.tags[tag] for tag in tags]
+        self.scale = np.array([one.scale for one in fits], np.float32)
+        self.offset = np.array([one.offset for one in fits], np.float32)
+        self.thresholds = np.array([[one.thresholds[name] for one in fits] for name in names], np.float32)
+
+    def apply(self, sentiment_logits: Floats, tag_logits: Floats, channels: Sequence[str]) -> Applied:
+        """Calibrate a batch; probabilities are rounded to 1e-4 before anything compares them."""
+        where = np.array([self.rows.get(channel, 0) for channel in channels], np.intp)
+        p = np.round(softmax(sentiment_logits / self.temperature[where, None]), 4).astype(np.float32)
+        tags = np.round(sigmoid(tag_logits * self.scale + self.offset), 4).astype(np.float32)
+        return Applied(p, tags, tags >= self.thresholds[where], p.max(axis=1, initial=0.0) < self.limits[where])
+
+
+def expected_error(probabilities: Floats, truths: npt.NDArray[np.int64], bins: int = 15) -> float:
+    """Expected calibration error of the top class over equally filled bins (0 is perfect).
+
+    >>> expected_error(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1]))
+    0.0
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truths
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    gaps = [abs(float(confidence[part].mean() - right[part].mean())) * len(part) for part in parts]
+    return sum(gaps) / max(len(order), 1)

@@ -1,0 +1,283 @@
+"""Texts in, calibrated probabilities out: the one seam between the pipeline and the model.
+
+`OnnxScorer` runs the bundle; `FakeScorer` is a small word list with the same contract, for tests that need speed or
+chaos rather than accuracy. Both are pure: the scores of a text depend on the text and its channel alone, not on what
+else is in the batch, and are rounded to 1e-4 so that a replay which cuts its batches differently compares equal.
+"""
+
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from tokenizers import Tokenizer
+
+from models.bundle import DEFAULT, BundleError, Config, read_config, verify
+from models.calibration import Calibration, Calibrator, identity
+from models.labels import SENTIMENTS, TAGS
+from models.text import normalise
+
+__all__ = ["DEFAULT", "SENTIMENTS", "TAGS", "BundleError", "FakeScorer", "OnnxScorer", "Scorer", "Scores"]
+
+_LETTER_RUN = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of n texts, in the order given."""
+
+    p: npt.NDArray[np.float32]
+    """[n, 3] calibrated probabilities in the order of `SENTIMENTS`."""
+    tags: npt.NDArray[np.float32]
+    """[n, 7] calibrated probability of each of the scorer's `tags`."""
+    flagged: npt.NDArray[np.bool_]
+    """[n, 7] the tag reaches the threshold of the text's channel."""
+    abstained: npt.NDArray[np.bool_]
+    """[n] too unsure, or too little text, to be shown as a judgement."""
+    tokens: npt.NDArray[np.int32]
+    """[n] tokens the model read, its two end marks included."""
+
+    def __len__(self) -> int:
+        return len(self.p)
+
+
+class Scorer(Protocol):
+    """What the pipeline needs of a model."""
+
+    @property
+    def model_version(self) -> str:
+        """Names the weights."""
+
+    @property
+    def calibration_version(self) -> str:
+        """Names the fit that turns logits into probabilities."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags, in the order of `Scores.tags`."""
+
+    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
+        """Score texts, each with the channel it came by; order is kept."""
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Token ids of n texts, cut to the model's length; nothing padded yet."""
+
+    ids: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of like length, padded to the longest: one call of ONNX Runtime."""
+
+    rows: npt.NDArray[np.intp]
+    feed: dict[str, npt.NDArray[np.int64]]
+
+
+def lacks_evidence(text: str, min_letters: int) -> bool:
+    """Whether a normalised text has too few letters to be judged ("k", "?", "1").
+
+    >>> lacks_evidence("k", 2), lacks_evidence("no", 2), lacks_evidence("42!", 2)
+    (True, False, True)
+    """
+    return len(text) < 12 * min_letters and len(_LETTER_RUN.findall(text)) < min_letters
+
+
+def cut_middle(ids: list[int], limit: int) -> list[int]:
+    """Keep the first and the last tokens of a long text: an e-mail's mood is at its ends.
+
+    >>> cut_middle([101, 1, 2, 3, 4, 5, 6, 102], 6)
+    [101, 1, 2, 5, 6, 102]
+    """
+    if len(ids) <= limit:
+        return ids
+    head = (limit + 1) // 2
+    return ids[:head] + ids[head - limit :]
+
+
+def _same_length(texts: Sequence[str], channels: Sequence[str]) -> None:
+    if len(texts) != len(channels):
+        raise ValueError(f"{len(texts)} texts but {len(channels)} channels")
+
+
+class OnnxScorer:
+    """Runs a model bundle on ONNX Runtime."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        tokenizer: Tokenizer,
+        config: Config,
+        calibration: Calibration,
+        *,
+        chunk: int = 32,
+    ) -> None:
+        self.session, self.tokenizer, self.chunk = session, tokenizer, chunk
+        self.config, self.calibration = config, calibration
+        self._calibrator = Calibrator(calibration, config.tags)
+        self._inputs = {one.name for one in session.get_inputs()}
+
+    @classmethod
+    def load(cls, bundle_dir: Path = DEFAULT, *, threads: int = 1, chunk: int = 32) -> "OnnxScorer":
+        """Load and verify a bundle; `threads` is for one call of the model, `chunk` the most rows of a call.
+
+        Raises:
+            BundleError: the bundle does not match its manifest, or cannot be read; the message names the file.
+        """
+        verify(bundle_dir)
+        config = read_config(bundle_dir)
+        path = bundle_dir / "calibration.json"
+        try:
+            calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+        except msgspec.MsgspecError as error:
+            raise BundleError(f"{path}: {error}") from error
+        tokenizer = Tokenizer.from_file(str(bundle_dir / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        session = _session(bundle_dir / "model.onnx", threads)
+        return cls(session, tokenizer, config, calibration, chunk=chunk)
+
+    @property
+    def model_version(self) -> str:
+        """Names the weights."""
+        return self.config.model_version
+
+    @property
+    def calibration_version(self) -> str:
+        """Names the fit that turns logits into probabilities."""
+        return self.calibration.version
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags, in the order of `Scores.tags`."""
+        return self.config.tags
+
+    def encode(self, texts: Sequence[str]) -> Encodings:
+        """Normalise and tokenise."""
+        return self._encode([normalise(text) for text in texts])
+
+    def _encode(self, cleaned: list[str]) -> Encodings:
+        encoded = self.tokenizer.encode_batch_fast(cleaned)
+        return Encodings([cut_middle(one.ids, self.config.max_tokens) for one in encoded])
+
+    def chunks(self, encodings: Encodings) -> list[Chunk]:
+        """Sort by length, cut into chunks, pad each to its longest row."""
+        lengths = np.array([len(ids) for ids in encodings.ids])
+        order = np.argsort(lengths, kind="stable")
+        return [
+            self._chunk(encodings, order[start : start + self.chunk], lengths)
+            for start in range(0, len(order), self.chunk)
+        ]
+
+    def _chunk(self, encodings: Encodings, rows: npt.NDArray[np.intp], lengths: npt.NDArray[np.int_]) -> Chunk:
+        longest = int(lengths[rows[-1]])
+        ids = np.full((len(rows), longest), self.config.pad_id, np.int64)
+        for place, row in enumerate(rows):
+            ids[place, : lengths[row]] = encodings.ids[row]
+        mask = (np.arange(longest) < lengths[rows, None]).astype(np.int64)
+        feed = {"input_ids": ids, "attention_mask": mask}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        return Chunk(rows, feed)
+
+    def run(self, encodings: Encodings) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Sentiment and tag logits in the order of the encodings."""
+        size = len(encodings.ids)
+        sentiment = np.zeros((size, len(SENTIMENTS)), np.float32)
+        tags = np.zeros((size, len(self.config.tags)), np.float32)
+        for chunk in self.chunks(encodings):
+            sentiment[chunk.rows], tags[chunk.rows] = self.session.run(["sentiment", "emotions"], chunk.feed)
+        return sentiment, tags
+
+    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
+        """Score texts, each with the channel it came by; order is kept, an empty batch is allowed."""
+        _same_length(texts, channels)
+        cleaned = [normalise(text) for text in texts]
+        encodings = self._encode(cleaned)
+        applied = self._calibrator.apply(*self.run(encodings), channels)
+        least = self.calibration.min_letters
+        bare = np.array([lacks_evidence(text, least) for text in cleaned], bool)
+        tokens = np.array([len(ids) for ids in encodings.ids], np.int32)
+        return Scores(applied.p, applied.tags, applied.flagged, applied.unsure | bare, tokens)
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    # A spinning pool burns the core that the pipeline's other steps need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises its own untyped exceptions
+        raise BundleError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+
+
+_MOOD_WORDS = {
+    "positive": frozenset(
+        {"thanks", "thank", "great", "good", "love", "lovely", "perfect", "happy", "sorted", "cheers"}
+    ),
+    "negative": frozenset(
+        {"bad", "awful", "worst", "waiting", "again", "never", "broken", "angry", "useless", "nobody"}
+    ),
+}
+_TAG_WORDS = {
+    "frustration": frozenset({"again", "waiting", "still", "nobody", "fourth", "third", "hold"}),
+    "anger": frozenset({"angry", "furious", "disgrace", "hate", "idiots", "ridiculous"}),
+    "urgency": frozenset({"now", "urgent", "today", "immediately", "asap", "right"}),
+    "confusion": frozenset({"understand", "confused", "which", "unclear"}),
+    "disappointment": frozenset({"disappointed", "expected", "shame", "sad"}),
+    "satisfaction": frozenset({"thanks", "thank", "sorted", "perfect", "great", "happy"}),
+    "sarcasm": frozenset({"oh", "another", "sure", "clearly"}),
+}
+_WORD = re.compile(r"[a-z']+")
+
+
+class FakeScorer:
+    """A deterministic stand-in: counts words of two short lists. Same contract as `OnnxScorer`, no files, no model."""
+
+    model_version = "fake-1"
+    tags = TAGS
+
+    def __init__(self) -> None:
+        self._calibration = identity()
+        self._calibrator = Calibrator(self._calibration)
+
+    @property
+    def calibration_version(self) -> str:
+        """Names the fit that turns logits into probabilities."""
+        return self._calibration.version
+
+    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
+        """Score texts, each with the channel it came by."""
+        _same_length(texts, channels)
+        cleaned = [normalise(text).lower() for text in texts]
+        sentiment = np.zeros((len(texts), len(SENTIMENTS)), np.float32)
+        tags = np.zeros((len(texts), len(TAGS)), np.float32)
+        tokens = np.zeros(len(texts), np.int32)
+        for row, text in enumerate(cleaned):
+            words = _WORD.findall(text)
+            # A little of the text's own noise, so that no two texts tie by accident.
+            noise = (zlib.crc32(text.encode()) % 1000) / 5000
+            sentiment[row] = [
+                _count(words, _MOOD_WORDS["negative"]),
+                0.6 + noise,
+                _count(words, _MOOD_WORDS["positive"]),
+            ]
+            tags[row] = [2 * _count(words, _TAG_WORDS[tag]) - 3 + noise for tag in TAGS]
+            tokens[row] = min(len(words) + 2, 128)
+        applied = self._calibrator.apply(2 * sentiment, tags, channels)
+        bare = np.array([lacks_evidence(text, 2) for text in cleaned], bool)
+        return Scores(applied.p, applied.tags, applied.flagged, applied.unsure | bare, tokens)
+
+
+def _count(words: Sequence[str], listed: frozenset[str]) -> int:
+    return sum(word in listed for word in words)

@@ -1,0 +1,90 @@
+"""Numbers and addresses that were spoken: "four one one one double two", "anna dot berg at mail dot com".
+
+A transcript has no digits to find. A run of number words that stands for seven digits or more is taken for a number
+somebody dictated; counting to five or naming a year is not.
+"""
+
+from __future__ import annotations
+
+import re
+
+SHORTEST = 7
+"""Digits a run must stand for."""
+
+_PART = re.compile(r"\w+")
+_REPEATS = {"double": 2, "doppel": 2, "doble": 2, "triple": 3, "treble": 3}
+_DIGITS = _PART.findall(
+    "zero oh one two three four five six seven eight nine "  # English
+    "null eins zwei zwo drei vier fünf sechs sieben acht neun "  # German
+    "zéro un deux trois quatre cinq sept huit neuf "  # French
+    "cero uno dos tres cuatro cinco seis siete ocho nueve "  # Spanish
+    "due tre quattro cinque sei sette otto nove "  # Italian
+    "um dois três quatro sete oito "  # Portuguese
+    "nul een twee drie vijf zes zeven negen"  # Dutch
+)
+_LARGER = _PART.findall(
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen "
+    "twenty thirty forty fifty sixty seventy eighty ninety hundred thousand"
+)
+_WORDS = "|".join(sorted({*_DIGITS, *_LARGER, *_REPEATS}, key=len, reverse=True))
+_TOKEN = rf"(?:(?:{_WORDS})(?!\w)|\d{{1,6}}(?!\w))"
+_RUN = re.compile(
+    rf"(?<![\w\[]){_TOKEN}(?:(?:[\s,.\-]{{1,3}}|[\s,]{{1,2}}(?:and|und|et|y|uh|um|er)\s){_TOKEN}){{3,}}", re.I
+)
+_KNOWN = frozenset({*_DIGITS, *_LARGER, *_REPEATS})
+_ADDRESS = re.compile(
+    r"(?<!\w)\w{1,40}(?:\s{1,2}(?:dot|underscore|dash|hyphen|minus)\s{1,2}\w{1,40}){0,4}"
+    r"\s{0,2}[(\[]?\s?(?:at|@)\s?[)\]]?\s{0,2}"
+    r"\w{1,40}(?:\s{0,2}[(\[]?\s?(?:dot|\.)\s?[)\]]?\s{0,2}\w{1,20}){0,2}"
+    r"\s{0,2}[(\[]?\s?dot\s?[)\]]?\s{0,2}(?:com|org|net|edu|gov|info|io|co|uk|de|fr|es|it|nl|eu|us|ca|in|au|ch|at|be)(?!\w)",
+    re.I,
+)
+
+
+def may_hold_number(text: str) -> bool:
+    """Cheap test: a number word, anywhere. The shortest dictated number has fifteen letters."""
+    if len(text) < 15:
+        return False
+    return not _KNOWN.isdisjoint(text.lower().replace("-", " ").replace(",", " ").replace(".", " ").split())
+
+
+def replace_numbers(text: str, placeholder: str) -> tuple[str, int]:
+    """Replace dictated numbers; returns the text and how many there were.
+
+    >>> replace_numbers("card is four one double one 2 3 four thanks", "[NUMBER]")
+    ('card is [NUMBER] thanks', 1)
+    >>> replace_numbers("one, two, three, go", "[NUMBER]")
+    ('one, two, three, go', 0)
+    """
+    found = 0
+
+    def replaced(match: re.Match[str]) -> str:
+        nonlocal found
+        if _digits(match.group()) < SHORTEST:
+            return match.group()
+        found += 1
+        return placeholder
+
+    return _RUN.sub(replaced, text), found
+
+
+def replace_addresses(text: str, placeholder: str) -> tuple[str, int]:
+    """Replace dictated or disguised e-mail addresses.
+
+    >>> replace_addresses("it's anna dot berg at mail dot com", "[EMAIL]")
+    ("it's [EMAIL]", 1)
+    """
+    return _ADDRESS.subn(placeholder, text)
+
+
+def _digits(run: str) -> int:
+    """How many digits the run stands for; a run without variety ("oh oh oh ...") is a sigh, not a number."""
+    count, times, spoken = 0, 1, set()
+    for word in _PART.findall(run.lower()):
+        if word in _REPEATS:
+            times = _REPEATS[word]
+            continue
+        count += times * (len(word) if word.isdigit() else 1)
+        times = 1
+        spoken.add(word)
+    return 0 if spoken <= {"oh", "um", "un"} else count

@@ -15,8 +15,7 @@ from models.scorer import Scorer
 from operators import metrics
 from operators.decode import decode_feedback
 from operators.identity import Identity
-from operators.kafka_source import Raw, StreamTime
-from operators.records import Feedback, Rejected, Scored, Utterance
+from operators.records import Feedback, Raw, Rejected, Scored, StreamTime, Utterance
 from operators.score import score
 from operators.utterance import accept
 
@@ -75,6 +74,8 @@ class Intake:
             return
         if not isinstance(item, Rejected):
             self._reject_run = 0
+            if isinstance(item, Scored) and not item.abstained:
+                metrics.SCORED.labels(item.utterance.channel).inc()
             return
         metrics.REJECTED.labels(item.stage, item.reason.value).inc()
         self._reject_run += 1

@@ -13,7 +13,7 @@ Step ids are schema. The recovery store finds a step's state by them: renaming o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import bytewax.operators as op
@@ -27,10 +27,9 @@ from operators import rows
 from operators.customer import builder
 from operators.customer_state import CustomerReducer
 from operators.kafka_sink import Outgoing
-from operators.kafka_source import StreamTime
-from operators.records import Escalation, Feedback, Rejected, Scored, SessionUpdate, Turn
+from operators.records import Escalation, Feedback, Rejected, Scored, SessionUpdate, StreamTime, Turn
 from operators.score import to_message
-from operators.ticks import Timers
+from operators.ticks import Timers, routes
 
 FLOW_ID = "undertone"
 STEP_KAFKA = "kafka"
@@ -66,13 +65,15 @@ def pipeline(
     timers: Timers,
     keyword_bits: Callable[[str], int],
     shard: str,
+    workers: int,
 ) -> Dataflow:
     """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process."""
+    time_keys = [f"time-{route}" for route in range(routes(workers))]
     flow = Dataflow(FLOW_ID)
     raw = op.input(STEP_KAFKA, flow, ends.source)
     accepted = op.flat_map_batch(STEP_READ, raw, intake)
 
-    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits))
+    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits, time_keys))
     ticks = op.input(STEP_TICKS, flow, ends.ticks)
     moved = op.stateful_batch(STEP_CUSTOMER, op.merge(STEP_MERGE, messages, ticks), builder(reducer, timers))
 
@@ -90,14 +91,16 @@ def pipeline(
     return flow
 
 
-def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int]) -> list[tuple[str, Any]]:
+def keyed(
+    batch: Iterable[Accepted], keyword_bits: Callable[[str], int], time_keys: Sequence[str]
+) -> list[tuple[str, Any]]:
     """Route messages to their customer and stream time to every worker."""
     out: list[tuple[str, Any]] = []
     for item in batch:
         if isinstance(item, Scored):
             out.append((str(item.utterance.customer_key), to_message(item, keyword_bits)))
         elif isinstance(item, StreamTime):
-            out += item.routed()
+            out += [(key, item) for key in time_keys]
     return out
 
 

@@ -8,24 +8,23 @@ are armed on a heap of the worker, not through `notify_at`, whose cost grows wit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from bytewax.operators import StatefulBatchLogic
 
-from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
-from operators.records import Escalation, Message, SessionUpdate, Tick, Turn
+from operators.records import Escalation, Message, SessionUpdate, StreamTime, Tick, Turn
 from operators.ticks import Timers
 
 Output = Turn | SessionUpdate | Escalation
-Input = Message | Tick
+Input = Message | Tick | StreamTime
 
 
 class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):  # type: ignore[misc]  # bytewax carries no types
     """One customer's state between two snapshots.
 
     Each activation gives all values that reached this customer, in order; a session that several of them
-    moved is written once, as it stands after the last.
+    moved is written once, as it stands after the last. Stream time comes under keys of its own, which have no
+    state.
     """
 
     def __init__(self, reducer: CustomerReducer, timers: Timers, blob: bytes | None) -> None:
@@ -39,7 +38,12 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):  # type: ignore[m
         """Fold the values in; DISCARD once the customer is forgotten."""
         outputs: list[Output] = []
         for value in values:
-            outputs += self._on_tick(value) if isinstance(value, Tick) else self._on_message(value)
+            if isinstance(value, Message):
+                outputs += self._on_message(value)
+            elif isinstance(value, Tick):
+                outputs += self._on_tick(value)
+            else:
+                self._timers.advance(value)
         self._arm()
         return latest_sessions(outputs), self._state is None
 

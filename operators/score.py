@@ -15,6 +15,8 @@ from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rej
 EXCERPT_LENGTH = 160
 FULL_WEIGHT_TOKENS = 5
 """From so many tokens on a message counts in full; "ok" moves little."""
+END_MARKS = 2
+"""Tokens that every text has: where it begins and ends."""
 ABSTAIN_BELOW = 0.45
 """Floor under confidence x ASR confidence; the bundle's own abstention, without the ASR's part, comes on top."""
 LABELS: tuple[Polarity, Polarity, Polarity] = ("negative", "neutral", "positive")
@@ -88,7 +90,7 @@ def _score_all(
     channels = [utterance.channel for utterance in utterances]
     try:
         scores = scorer.score(texts, channels)
-    except (ValueError, RuntimeError, OverflowError):
+    except Exception:  # ONNX Runtime raises types of its own
         # One text that the runtime refuses must not cost its neighbours their scores.
         if len(utterances) == 1:
             origin = utterances[0].origin
@@ -138,7 +140,7 @@ def _scored(
         confidence=confidence,
         label=LABELS[top],
         abstained=abstained,
-        weight=round(confidence * min(1.0, tokens / FULL_WEIGHT_TOKENS), 4) if counts else 0.0,
+        weight=round(confidence * min(1.0, max(0, tokens - END_MARKS) / FULL_WEIGHT_TOKENS), 4) if counts else 0.0,
         tags=tuple(round(value, 4) for value in tags) if is_customer else NO_TAGS,
         flags=sum(1 << i for i, flag in enumerate(flagged) if flag) if is_customer else 0,
         model_version=scorer.model_version,

@@ -1,0 +1,119 @@
+"""Send traffic into Kafka at many times its natural speed, and keep the books of what was sent.
+
+Event time runs `speed` times as fast as the wall clock. It begins in the past, so that it never runs ahead of now;
+and it spans less than the gap that ends a session, so that no session ends before its time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Protocol
+
+import msgspec
+
+from infra import traffic
+
+MINUTES = 27.0
+"""Event time of one round of traffic."""
+LEAD = timedelta(minutes=MINUTES + 2)
+"""How long before now a round begins."""
+
+
+class Producer(Protocol):
+    """What is needed of a Kafka producer; that of `confluent_kafka` has it."""
+
+    def produce(self, topic: str, value: bytes, key: bytes) -> None:
+        """Queue a record."""
+
+    def poll(self, timeout: float) -> int:
+        """Serve callbacks."""
+
+    def flush(self, timeout: float) -> int:
+        """Wait for delivery; how many are left."""
+
+
+class _Identity(msgspec.Struct):
+    event_id: str
+    kind: str = "utterance"
+
+
+class Books:
+    """What was sent: how much, what of it must come out as rows, and what must be refused, by reason."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.expected_rejects: Counter[str] = Counter()
+        self.events: set[str] = set()
+        self.retracted: set[str] = set()
+        self._payloads: set[int] = set()
+        self.duplicates = 0
+
+    def enter(self, one: traffic.Sent) -> None:
+        """Count one record."""
+        self.sent += 1
+        if one.expected_reason is not None:
+            self.expected_rejects[one.expected_reason] += 1
+            return
+        fingerprint = hash(one.payload)
+        self.duplicates += fingerprint in self._payloads
+        self._payloads.add(fingerprint)
+        event = msgspec.json.decode(one.payload, type=_Identity)
+        self.events.add(event.event_id)
+        if event.kind == "retracted":
+            self.retracted.add(event.event_id)
+
+    @property
+    def rows(self) -> int:
+        """Rows that the store must hold in the end."""
+        return len(self.events - self.retracted)
+
+
+class Player(threading.Thread):
+    """Plays traffic in the background; `error` holds what stopped it, None when all is well."""
+
+    def __init__(
+        self, producer: Producer, topic: str, sent: Iterable[traffic.Sent], speed: float, books: Books
+    ) -> None:
+        super().__init__(name="traffic", daemon=True)
+        self.error: BaseException | None = None
+        self._producer, self._topic, self._sent = producer, topic, sent
+        self._speed, self._books = speed, books
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Send everything, each record when its time has come."""
+        try:
+            self._play()
+        except Exception as error:  # noqa: BLE001 - told by the main thread, which asks for it
+            self.error = error
+
+    def stop(self) -> None:
+        """Send no more; returns once the thread has ended."""
+        self._stop.set()
+        self.join()
+
+    def _play(self) -> None:
+        begun: float | None = None
+        for one in self._sent:
+            due = one.at_ms / 1000 / self._speed
+            begun = time.monotonic() - due if begun is None else begun
+            if self._stop.wait(max(0.0, begun + due - time.monotonic())):
+                break
+            self._producer.produce(self._topic, one.payload, one.key)
+            self._producer.poll(0)
+            self._books.enter(one)
+        left = self._producer.flush(30)
+        if left:
+            raise RuntimeError(f"{left} records could not be delivered to the embedded Kafka within 30 s")
+
+
+def round_of_traffic(
+    seed: int, customers: int, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+) -> tuple[list[traffic.Scene], list[traffic.Sent]]:
+    """One round that begins `LEAD` before now: who plays what, and the records in sending order."""
+    start = now() - LEAD
+    return traffic.plan(seed, customers, start, MINUTES), list(traffic.generate(seed, customers, start, MINUTES))

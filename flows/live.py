@@ -1,0 +1,169 @@
+"""The live job: Kafka in, ClickHouse and escalations out. `python -m flows.live --help`.
+
+`python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import cli_main
+
+from flows.intake import Intake, Policy
+from flows.pipeline import Ends, pipeline
+from flows.settings import Settings, SettingsError
+from infra.store import connector
+from models.bundle import BundleError
+from models.scorer import FakeScorer, OnnxScorer, Scorer
+from operators import metrics
+from operators.clickhouse_sink import ClickHouseSink
+from operators.customer_state import CustomerReducer
+from operators.identity import Identity
+from operators.kafka_sink import KafkaSink
+from operators.kafka_source import KafkaSource
+from operators.parameters import Parameters
+from operators.rules import Rules, RulesError
+from operators.ticks import TickSource, Timers
+
+LANGUAGES = frozenset({"en"})
+"""Primary language subtags that the shipped model was trained on."""
+
+
+def main() -> Dataflow:
+    """Make the dataflow from the environment; Bytewax's command line calls this."""
+    return build(Settings.from_env(os.environ), stop=drain_on_sigterm())
+
+
+def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) -> Dataflow:
+    """Make the dataflow with the real parts that `settings` name."""
+    rules = Rules.load(settings.rules)
+    timers = Timers()
+    return pipeline(
+        _ends(settings, timers, stop),
+        make_intake(settings, make_scorer(settings), now_ms),
+        make_reducer(settings, rules),
+        timers,
+        rules.keyword_bits,
+        shard=str(process_id),
+        workers=settings.processes,
+    )
+
+
+def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = ()) -> None:
+    """Run until drained (SIGTERM) or failed. One worker; `addresses` of all processes when there are several."""
+    stop = drain_on_sigterm()
+    flow = build(settings, stop, process_id=process_id)
+    metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
+    cli_main(
+        flow,
+        process_id=process_id if addresses else None,
+        addresses=list(addresses) or None,
+        epoch_interval=timedelta(seconds=settings.epoch),
+        recovery_config=RecoveryConfig(str(recovery_store(settings))),
+    )
+
+
+def make_scorer(settings: Settings) -> Scorer:
+    """Load what `UNDERTONE_SCORER` names."""
+    if settings.scorer == "fake":
+        return FakeScorer()
+    return OnnxScorer.load(settings.model_dir, threads=settings.scorer_threads)
+
+
+def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) -> Intake:
+    """Assemble the first step."""
+    allowed = frozenset(entry.strip() for entry in settings.acoustic_tenants.split(",") if entry.strip())
+    policy = Policy(
+        feedback_topic=settings.feedback_topic,
+        default_region=settings.default_region,
+        reject_run_limit=settings.reject_run_limit,
+        languages=LANGUAGES,
+        acoustic_allowed=lambda tenant, region: tenant in allowed or f"{tenant}/{region}" in allowed,
+    )
+    return Intake(policy, Identity(settings.customer_secret, settings.default_region), scorer, clock)
+
+
+def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
+    """Assemble the keyed step's reducers."""
+    return CustomerReducer(Parameters(), rules, lateness_ms=int(settings.allowed_lateness * 1000))
+
+
+def recovery_store(settings: Settings) -> Path:
+    """Make the recovery store on first use; its number of partitions is then fixed."""
+    folder = settings.state_dir / "recovery"
+    if not any(folder.glob("*.sqlite3")):
+        folder.mkdir(parents=True, exist_ok=True)
+        init_db_dir(str(folder), settings.recovery_partitions)
+    return folder
+
+
+def drain_on_sigterm() -> Callable[[], bool]:
+    """On SIGTERM the sources end, the last epoch is committed, and nothing is replayed at the next start."""
+    stop = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return stop.is_set
+
+
+def now_ms() -> int:
+    """Wall clock in milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> Ends:
+    return Ends(
+        source=KafkaSource(
+            settings.brokers,
+            (*settings.topic_list(), settings.feedback_topic),
+            start=settings.start,
+            settings=settings.kafka,
+            batch=settings.batch,
+            credit=settings.credit,
+            stop=stop,
+        ),
+        ticks=TickSource(timers, stop),
+        store=ClickHouseSink(
+            connector(settings.store, settings.store_password),
+            partitions=settings.processes,
+            flush_interval=settings.flush_interval,
+        ),
+        escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
+        dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.live",
+        description="Run one process of the live job. Configuration comes from UNDERTONE_* variables"
+        " (docs/data-engineers.md); `python -m infra.launch` runs and supervises all processes.",
+    )
+    parser.add_argument("--process-id", type=int, default=0, help="number of this process, from 0")
+    parser.add_argument("--addresses", default="", help="host:port of every process, separated by ';'")
+    return parser
+
+
+def cli(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0 after a drain, 2 for a wrong configuration."""
+    options = _parser().parse_args(argv)
+    addresses = [address for address in options.addresses.split(";") if address]
+    try:
+        run(Settings.from_env(os.environ), process_id=options.process_id, addresses=addresses)
+    except (SettingsError, RulesError, BundleError) as error:
+        print(f"flows.live: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,1 @@
+"""The ClickHouse schema: numbered migrations, their runner, the data dictionary, erasure."""

@@ -1,0 +1,103 @@
+"""Bring a database up to date: apply, in order, the migrations that it has not seen.
+
+Every statement can be applied twice, so a run that was cut off is mended by the next one. A file that was applied
+must never change: its checksum is stored, and a difference stops the run before anything is touched.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from clickhouse_connect.driver.client import Client
+
+from infra.clickhouse.render import Migration, Target, load, statements
+
+
+class MigrationError(RuntimeError):
+    """The database and the migration files disagree. The message says which file and what to do."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One migration and whether the database has it."""
+
+    migration: Migration
+    applied: bool
+
+
+def status(client: Client, target: Target, migrations: tuple[Migration, ...] | None = None) -> list[Step]:
+    """Compare the files with the database.
+
+    Raises:
+        MigrationError: an applied file was changed, or the database is ahead of these files.
+    """
+    migrations = load() if migrations is None else migrations
+    applied = _applied(client, target)
+    newest = migrations[-1].number if migrations else 0
+    if ahead := [number for number in applied if number > newest]:
+        raise MigrationError(
+            f"the database has migration {max(ahead)}, these files end at {newest}: use a newer version of the project"
+        )
+    for migration in migrations:
+        if applied.get(migration.number, migration.checksum) != migration.checksum:
+            raise MigrationError(
+                f"{migration.name} was changed after it was applied: restore the file and put the change in a new one"
+            )
+    return [Step(migration, migration.number in applied) for migration in migrations]
+
+
+def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
+    """Apply what is missing and return it; an empty list means that there was nothing to do."""
+    done = []
+    for step in status(client, target, migrations):
+        if step.applied:
+            continue
+        for statement in statements(step.migration.template, target):
+            client.command(statement)
+        client.insert(
+            "schema_migrations",
+            [[step.migration.number, step.migration.name, step.migration.checksum, target.profile]],
+            column_names=["number", "name", "checksum", "profile"],
+            database=target.database,
+        )
+        done.append(step.migration)
+    if done:
+        inherit_comments(client, target)
+    return done
+
+
+def inherit_comments(client: Client, target: Target) -> None:
+    """Give each column of a view that has no comment that of the table column with the same name.
+
+    A meaning is then written once. Tables are asked in the order of their migrations' subject: messages first.
+    """
+    rows = client.query(
+        "SELECT table, name, comment, table LIKE 'v\\_%' AS is_view FROM system.columns WHERE database = {database:String}"
+        " ORDER BY is_view, table != 'scored_events', table, position",
+        parameters={"database": target.database},
+    ).result_rows
+    known: dict[str, str] = {}
+    changes: dict[str, list[str]] = {}
+    for table, name, comment, is_view in rows:
+        if comment and not is_view:
+            known.setdefault(name, comment)
+        elif is_view and not comment and name in known:
+            text = known[name].replace("\\", "\\\\").replace("'", "\\'")
+            changes.setdefault(table, []).append(f"COMMENT COLUMN {name} '{text}'")
+    where = f" ON CLUSTER {target.cluster}" if target.profile == "cluster" else ""
+    for table, actions in changes.items():
+        client.command(f"ALTER TABLE {target.database}.{table}{where} {', '.join(actions)}")
+
+
+def _applied(client: Client, target: Target) -> dict[int, str]:
+    exists = client.command(f"EXISTS TABLE {target.database}.schema_migrations") if _has_database(client, target) else 0
+    if not int(str(exists)):
+        return {}
+    rows = client.query(f"SELECT number, checksum FROM {target.database}.schema_migrations FINAL").result_rows
+    return {int(number): str(checksum) for number, checksum in rows}
+
+
+def _has_database(client: Client, target: Target) -> bool:
+    found = client.query(
+        "SELECT count() FROM system.databases WHERE name = {database:String}",
+        parameters={"database": target.database},
+    )
+    return bool(found.result_rows[0][0])

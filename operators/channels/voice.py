@@ -11,7 +11,8 @@ _SOUNDS = (
     "noise|inaudible|unintelligible|indiscernible|crosstalk|overlap(?:ping)?|silence|pause|music|hold music|beep"
     "|tone|dtmf|laugh(?:ter|s|ing)?|cough(?:s|ing)?|breath(?:s|ing)?|sigh(?:s|ing)?|sniff(?:s|ing)?|cry(?:ing)?"
     "|applause|background|unk|unknown|spn|nsn|vocalized-noise|uh|um|eps|sil|foreign|static|clicks?|ring(?:ing)?|typing"
-    "|speaker change|blank_audio|unverständlich|lachen|rauschen|musik|stille|pausa|risas|ruido|inaudito|rires|bruit|silencio|applaus"
+    "|speaker change|blank_audio"
+    "|unverständlich|lachen|rauschen|musik|stille|pausa|risas|ruido|inaudito|rires|bruit|silencio|applaus"
 )
 _MARKER = re.compile(
     rf"[\[(<{{*]{{1,2}}\s?(?:{_SOUNDS})(?:[ _\-:]?[\w.:]{{0,20}}){{0,3}}\s?[\])>}}*]{{1,2}}", re.IGNORECASE

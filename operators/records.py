@@ -266,6 +266,17 @@ class StreamTime(Record, kw_only=True):
     stream_ms: int
     """Greatest event time read so far; once caught up, the time at which the broker last said that there is no more."""
     caught_up: bool
+    routes: int = 1
+    """Over how many keys it is spread so that each worker gets one: see `operators.ticks.routes`."""
+
+    def routed(self) -> list[tuple[str, StreamTime]]:
+        """Copies for the keyed step, under keys that no customer has and that sort after every customer's.
+
+        >>> time = StreamTime(partition_key="0-events", partitions=1, stream_ms=0, caught_up=True, routes=2)
+        >>> [key for key, _ in time.routed()]
+        ['~0', '~1']
+        """
+        return [(f"~{route}", self) for route in range(self.routes)]
 
 
 class Turn(Record, kw_only=True):

@@ -1,0 +1,317 @@
+"""Kafka in: one engine partition per Kafka partition, position and stream time in the snapshot.
+
+Promises: every record of the topics is emitted, in partition order, after the last one whose epoch was committed;
+the worker is never blocked; no more than `credit` records of a partition are on their way in one epoch; behind each
+batch comes how far the partition is in event time. Does not decode: a payload is handed on as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, Final, Literal, cast
+
+import msgspec
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from msgspec import Meta
+
+from operators import metrics
+from operators.kafka_client import (
+    CONNECT_SECONDS,
+    LOG,
+    KafkaSourceError,
+    client_config,
+    list_partitions,
+    part_key,
+    silence_us,
+    split_part_key,
+    watermarks,
+)
+from operators.records import Origin, Raw, StreamTime
+
+__all__ = ["KafkaSource", "KafkaSourceError", "Raw", "ReadOptions", "StreamTime", "event_time_ms"]
+
+IDLE: Final = timedelta(milliseconds=10)
+STREAM_INTERVAL_MS: Final = 200
+MAX_AHEAD_MS: Final = 5 * 60 * 1000
+MAX_STAMPED_BYTES: Final = 64 * 1024
+_DEFAULTS: Final[dict[str, Any]] = {
+    "fetch.wait.max.ms": 50,
+    "fetch.message.max.bytes": 1_048_576,
+    "queued.max.messages.kbytes": 4096,
+    "isolation.level": "read_committed",
+}
+_OURS: Final[dict[str, Any]] = {
+    # Anything else would silently jump over records when retention has passed our position.
+    "auto.offset.reset": "error",
+    # The position lives in the engine's snapshots.
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "statistics.interval.ms": 500,
+}
+_FATAL_CLIENT_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+
+State = tuple[Literal[1], int, int]
+"""Layout 1: next offset to read, greatest event time read (0 when none)."""
+
+
+class _Stamp(msgspec.Struct):
+    event_time: Annotated[datetime, Meta(tz=True)]
+
+
+_STAMP: Final = msgspec.json.Decoder(_Stamp)
+
+
+def event_time_ms(payload: bytes | None) -> int | None:
+    """Read the event time of an `undertone.event/1` payload and nothing else of it; None if it has none.
+
+    >>> event_time_ms(b'{"event_time": "2026-01-01T00:00:00.25Z", "text": "..."}')
+    1767225600250
+    >>> event_time_ms(b"{") is None
+    True
+    """
+    if payload is None or len(payload) > MAX_STAMPED_BYTES:
+        return None
+    try:
+        return int(_STAMP.decode(payload).event_time.timestamp() * 1000)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None
+
+
+class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to read, apart from where."""
+
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where a partition that no snapshot knows is read from."""
+    resumed: bool = False
+    """True when the recovery store has run before: a partition it does not know is new, and read from its beginning."""
+    batch: int = 500
+    credit: int = 20_000
+    """Records of a partition in one epoch."""
+    routes: int = 1
+    """See `operators.ticks.routes`."""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
+    """One Kafka partition, read by a consumer of its own."""
+
+    def __init__(self, source: KafkaSource, topic: str, partition: int, state: State | None) -> None:
+        self._source = source
+        self._topic = topic
+        self._partition = partition
+        self._key = part_key(topic, partition)
+        self._where = TopicPartition(topic, partition)
+        self._fatal: KafkaError | None = None
+        self._last_error: KafkaError | None = None
+        self._heard_ms = 0
+        self._consumer = Consumer(
+            {**source.config, "error_cb": self._on_error, "stats_cb": self._on_stats, "logger": LOG}
+        )
+        self._offset = self._first_offset(state)
+        self._max_ms = state[2] if state is not None else 0
+        self._stream_ms = 0
+        self._at_end = False
+        self._emitted_ms = 0
+        self._credit = source.options.credit
+        self._empty = False
+        self._closing: float | None = None
+        self._consumer.assign([TopicPartition(topic, partition, self._offset)])
+
+    def next_batch(self) -> list[Raw | StreamTime]:
+        """Whatever is there, at most `batch` records, and the stream time every 200 ms."""
+        if self._source.stop():
+            raise StopIteration
+        if self._closing is not None:
+            self._epoch_committed(self._closing)
+        items: list[Raw | StreamTime] = []
+        for message in self._poll():
+            error = message.error()
+            if error is None:
+                items.append(self._read(message))
+            else:
+                self._consider(error, message)
+        self._credit -= len(items)
+        self._empty = not items
+        items += self._stream_time()
+        return items
+
+    def _poll(self) -> list[Message]:
+        room = min(self._source.options.batch, self._credit)
+        messages = self._consumer.consume(room, 0) if room > 0 else []
+        if self._fatal is not None:
+            raise KafkaSourceError(f"{self._name()}: {self._fatal.str()}")
+        return messages
+
+    def _read(self, message: Message) -> Raw:
+        payload, offset = message.value(), cast(int, message.offset())
+        self._offset = offset + 1
+        self._at_end = False
+        event_ms = self._source.event_time(payload)
+        if event_ms is not None and self._max_ms < event_ms <= self._source.clock() + MAX_AHEAD_MS:
+            self._max_ms = event_ms
+        origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=message.timestamp()[1])
+        return Raw(payload=payload, origin=origin)
+
+    def _consider(self, error: KafkaError, message: Message) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            # Beyond the last record there may be transaction markers: the end is where the broker says it is.
+            self._offset = max(self._offset, cast(int, message.offset()))
+            self._at_end = True
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise KafkaSourceError(self._gone(f"offset {self._offset} is no longer there"))
+        elif not error.retriable():
+            raise KafkaSourceError(f"{self._name()} at offset {self._offset}: {error.str()}")
+
+    def _stream_time(self) -> list[StreamTime]:
+        now = self._source.clock()
+        if now - self._emitted_ms < STREAM_INTERVAL_MS:
+            return []
+        high = self._high()
+        caught_up = self._at_end or 0 <= high <= self._offset
+        # Event time may run ahead of a caught-up clock by skew: nobody's session closes for that.
+        stream_ms = self._heard_ms if caught_up else min(self._max_ms, now)
+        self._stream_ms = max(self._stream_ms, stream_ms)
+        self._report(max(high - self._offset, 0) if not self._at_end else 0)
+        if not self._stream_ms:
+            return []
+        self._emitted_ms = now
+        return [
+            StreamTime(
+                partition_key=self._key,
+                partitions=len(self._source.list_parts()),
+                stream_ms=self._stream_ms,
+                caught_up=caught_up,
+                routes=self._source.options.routes,
+            )
+        ]
+
+    def _high(self) -> int:
+        """End of the partition as of the last fetch; negative before the first."""
+        known = self._consumer.get_watermark_offsets(self._where, cached=True)
+        return -1 if known is None else int(known[1])
+
+    def _report(self, lag: int) -> None:
+        metrics.LAG.labels(self._topic, self._partition).set(lag)
+        metrics.STREAM_TIME.labels(self._topic, self._partition).set(self._stream_ms / 1000)
+
+    def next_awake(self) -> datetime | None:
+        return datetime.now(timezone.utc) + IDLE if self._empty else None
+
+    def snapshot(self) -> State:
+        """Where to go on from. The engine asks at the end of an epoch: the next one gets new credit."""
+        options = self._source.options
+        used = options.credit - self._credit
+        metrics.CREDIT_USED.labels(self._topic, self._partition).set(used / options.credit)
+        metrics.RECORDS.labels(self._topic, self._partition).inc(used)
+        self._credit = options.credit
+        self._closing = time.monotonic()
+        return (1, self._offset, self._max_ms)
+
+    def _epoch_committed(self, since: float) -> None:
+        """The engine polls again only after the epoch of the last snapshot was committed by every worker."""
+        metrics.EPOCH_CLOSE.observe(time.monotonic() - since)
+        metrics.COMMITTED.set_to_current_time()
+        self._closing = None
+        self._source.on_commit()
+        try:
+            # For display in consumer-lag tools only; our position is in the snapshot.
+            self._consumer.commit(
+                offsets=[TopicPartition(self._topic, self._partition, self._offset)], asynchronous=True
+            )
+        except KafkaException as error:
+            LOG.debug("%s: offset not shown to the group: %s", self._key, error.args[0].name())
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _first_offset(self, state: State | None) -> int:
+        """A concrete offset: `latest` left open would skip what arrives before the first snapshot."""
+        try:
+            low, high = watermarks(self._consumer, self._where)
+        except KafkaException as error:
+            cause = self._last_error or error.args[0]
+            raise KafkaSourceError(f"{self._name()}: no answer within {CONNECT_SECONDS:.0f} s: {cause.str()}") from None
+        if state is None:
+            options = self._source.options
+            return high if options.start == "latest" and not options.resumed else low
+        if state[1] < low:
+            raise KafkaSourceError(self._gone(f"offset {state[1]} was next, the oldest is {low}"))
+        if state[1] > high:
+            raise KafkaSourceError(
+                f"{self._name()}: offset {state[1]} was next, but the partition ends at {high}: the topic was made anew"
+                " or lost records. Start with an empty state folder to read it from its beginning."
+            )
+        return state[1]
+
+    def _gone(self, what: str) -> str:
+        return (
+            f"{self._name()}: {what}: the topic's retention has passed the position of the job, and records are lost."
+            " Lengthen the retention; to go on without them, start with an empty state folder."
+        )
+
+    def _name(self) -> str:
+        return f"Kafka topic {self._topic} partition {self._partition}"
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._last_error = error
+        if error.fatal() or error.code() in _FATAL_CLIENT_ERRORS:
+            self._fatal = error
+
+    def _on_stats(self, stats: str) -> None:
+        silence = silence_us(stats, self._topic, self._partition)
+        if silence is not None:
+            self._heard_ms = max(self._heard_ms, self._source.clock() - silence // 1000)
+
+
+class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
+    """The topics' partitions, emitting `Raw` and, behind them, `StreamTime`.
+
+    Args:
+        brokers: Bootstrap list.
+        topics: Topics to read; each must exist.
+        settings: librdkafka settings passed through; those that guard against loss are not theirs to set.
+        options: Batch, credit, where to start.
+        stop: True asks for a drain: every partition ends, the engine takes a last snapshot.
+        clock: Wall clock, milliseconds since the Unix epoch.
+        event_time: Event time of a payload in milliseconds, None if it has none.
+        on_commit: Called after each committed epoch; the supervisor's sign of life.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        topics: tuple[str, ...],
+        *,
+        settings: Mapping[str, str] | None = None,
+        options: ReadOptions | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], int] = _now_ms,
+        event_time: Callable[[bytes | None], int | None] = event_time_ms,
+        on_commit: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.config = {**client_config(brokers, _DEFAULTS, settings or {}), **_OURS}
+        self.options = options or ReadOptions()
+        self.stop = stop
+        self.clock = clock
+        self.event_time = event_time
+        self.on_commit = on_commit
+        self._topics = topics
+        self._parts: list[str] = []
+
+    def list_parts(self) -> list[str]:
+        """Name all partitions of all topics; asked of the broker once."""
+        if not self._parts:
+            self._parts = list_partitions(self.config, self._topics)
+        return self._parts
+
+    def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
+        """Open one partition where its snapshot left it."""
+        topic, partition = split_part_key(for_part)
+        return _Partition(self, topic, partition, resume_state)

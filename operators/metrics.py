@@ -1,0 +1,93 @@
+"""Every metric of the job, in one list, and the endpoint that shows them.
+
+Labels are topics, partitions, tables, stages, reasons and the like: a bounded set, never a text or an id.
+Instants are Unix seconds, durations seconds, as Prometheus wants them.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+REGISTRY: Final = CollectorRegistry()
+_LATENCY_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_PARTITION: Final = ("topic", "partition")
+
+LAG = Gauge("undertone_kafka_lag_records", "Records of the partition not read yet", _PARTITION, registry=REGISTRY)
+STREAM_TIME = Gauge(
+    "undertone_stream_time_seconds",
+    "How far the partition has come in event time, as a Unix time",
+    _PARTITION,
+    registry=REGISTRY,
+)
+CREDIT_USED = Gauge(
+    "undertone_source_credit_used_ratio",
+    "Share of what the partition may read in one epoch that the last epoch used; 1 means that it was held back",
+    _PARTITION,
+    registry=REGISTRY,
+)
+RECORDS = Counter("undertone_records_read", "Records read from the partition", _PARTITION, registry=REGISTRY)
+SCORED = Counter("undertone_messages_scored", "Messages that the model scored", ("channel",), registry=REGISTRY)
+REJECTED = Counter(
+    "undertone_rejected", "Records that a stage refused, by its reason", ("stage", "reason"), registry=REGISTRY
+)
+DUPLICATES = Counter("undertone_duplicate_events", "Events that were seen before and counted once", registry=REGISTRY)
+LATE = Counter(
+    "undertone_late_events", "Events that came after their session was closed and corrected it", registry=REGISTRY
+)
+ROWS = Counter("undertone_rows_written", "Rows that the store acknowledged", ("table",), registry=REGISTRY)
+PUBLISHED = Counter("undertone_published", "Records that Kafka acknowledged", ("topic",), registry=REGISTRY)
+REPEATS_HELD = Counter(
+    "undertone_publications_held_back",
+    "Records of a replay that the topic held already and that were not sent again",
+    ("topic",),
+    registry=REGISTRY,
+)
+ESCALATIONS = Counter(
+    "undertone_escalations", "Transitions of escalations", ("transition", "route", "family"), registry=REGISTRY
+)
+ROW_LATENCY = Histogram(
+    "undertone_row_latency_seconds",
+    "From Kafka's timestamp of a record to its row acknowledged by the store",
+    ("table",),
+    buckets=_LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+ESCALATION_LATENCY = Histogram(
+    "undertone_escalation_latency_seconds",
+    "From Kafka's timestamp of the triggering record to its escalation acknowledged by Kafka",
+    buckets=_LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+EPOCH_CLOSE = Histogram(
+    "undertone_epoch_close_seconds",
+    "How long reading stood still while an epoch was drained, flushed and committed",
+    buckets=_LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+COMMITTED = Gauge(
+    "undertone_last_commit_seconds", "When the last epoch was known to be committed, as a Unix time", registry=REGISTRY
+)
+COMMIT_AGE = Gauge(
+    "undertone_last_commit_age_seconds", "Age of the last committed epoch; alert on this above all", registry=REGISTRY
+)
+OPEN_SESSIONS = Gauge("undertone_open_sessions", "Sessions that this process holds open", registry=REGISTRY)
+TIMERS = Gauge("undertone_timers", "Customers whose timer is armed in this process", registry=REGISTRY)
+
+_STARTED: Final = time.time()
+
+
+def _commit_age() -> float:
+    last = next(iter(COMMITTED.collect())).samples[0].value
+    return time.time() - (last or _STARTED)
+
+
+COMMIT_AGE.set_function(_commit_age)
+
+
+def start_server(host: str, port: int) -> None:
+    """Serve `/metrics` on `host:port` from a thread of its own; port 0 serves nothing."""
+    if port:
+        start_http_server(port, addr=host, registry=REGISTRY)

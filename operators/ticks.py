@@ -1,0 +1,123 @@
+"""Timers of the keyed step: a heap of deadlines in event time, and the small source that fires them.
+
+Stream time comes in band: the Kafka source puts a `StreamTime` behind the records that it was computed from, the
+flow spreads it over enough keys that every worker gets one (`routes`), and the keyed step hands it to `Timers`.
+So time never overtakes the records: a worker that hears of 12:00 has had every record that was read before. Time
+stands still until each partition was heard of, and is that of the slowest one.
+
+There is one `Timers` to a process, as there is one worker to a process. Nothing of it is stored: keys arm
+themselves again when the engine rebuilds them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+
+from operators import metrics
+from operators.records import StreamTime, Tick
+
+ROUTES_PER_WORKER: Final = 24
+"""Keys are spread by hash: 24 a worker leave one without any in fewer than 1 of 10^8 cluster sizes."""
+
+
+def routes(workers: int) -> int:
+    """Over how many keys a `StreamTime` must be spread to reach every one of `workers` workers.
+
+    >>> routes(1), routes(2)
+    (1, 48)
+    """
+    return 1 if workers == 1 else ROUTES_PER_WORKER * workers
+
+
+class Timers:
+    """Deadlines by key, and the stream time that makes them due. All times in milliseconds of event time.
+
+    >>> timers = Timers()
+    >>> timers.arm("7", 1_000)
+    >>> timers.advance(StreamTime(partition_key="0-events", partitions=1, stream_ms=1_500, caught_up=False))
+    >>> timers.due()
+    ['7']
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, str]] = []
+        self._armed: dict[str, int] = {}
+        self._streams: dict[str, int] = {}
+        self._partitions = 0
+
+    def __len__(self) -> int:
+        return len(self._armed)
+
+    def arm(self, key: str, due_ms: int) -> None:
+        """Fire `key` once stream time reaches `due_ms`; of several deadlines of a key the earliest counts."""
+        armed = self._armed.get(key)
+        if armed is None or due_ms < armed:
+            self._armed[key] = due_ms
+            heapq.heappush(self._heap, (due_ms, key))
+
+    def advance(self, time: StreamTime) -> None:
+        """Take note of one partition's stream time; it never goes back."""
+        self._partitions = time.partitions
+        before = self._streams.get(time.partition_key, time.stream_ms)
+        self._streams[time.partition_key] = max(before, time.stream_ms)
+
+    @property
+    def stream_ms(self) -> int | None:
+        """Stream time of the job: that of its slowest partition; None until each was heard of."""
+        if not self._streams or len(self._streams) < self._partitions:
+            return None
+        return min(self._streams.values())
+
+    def due(self, limit: int = 1_000) -> list[str]:
+        """Disarm and return at most `limit` keys whose deadline has come, earliest first."""
+        now = self.stream_ms
+        keys: list[str] = []
+        while now is not None and self._heap and self._heap[0][0] <= now and len(keys) < limit:
+            due_ms, key = heapq.heappop(self._heap)
+            if self._armed.get(key) == due_ms:  # else an earlier deadline took this one's place
+                del self._armed[key]
+                keys.append(key)
+        return keys
+
+
+class _TickPartition(StatelessSourcePartition[tuple[str, Tick]]):
+    def __init__(self, timers: Timers, interval: timedelta, stop: Callable[[], bool]) -> None:
+        self._timers = timers
+        self._interval = interval
+        self._stop = stop
+        self._awake = datetime.now(timezone.utc)
+
+    def next_batch(self) -> list[tuple[str, Tick]]:
+        """A tick for each key that is due; the rest of many at the next turn."""
+        if self._stop():
+            raise StopIteration
+        keys = self._timers.due()
+        metrics.TIMERS.set(len(self._timers))
+        if not keys:
+            self._awake = datetime.now(timezone.utc) + self._interval
+        stream_ms = self._timers.stream_ms or 0
+        return [(key, Tick(stream_ms=stream_ms)) for key in keys]
+
+    def next_awake(self) -> datetime:
+        return self._awake
+
+
+class TickSource(DynamicSource[tuple[str, Tick]]):
+    """Emits `(key, Tick)` for keys that are due, on the worker that armed them.
+
+    Merged into the input of the keyed step, a tick is routed by its key to where its key lives: here.
+    """
+
+    def __init__(self, timers: Timers, stop: Callable[[], bool], interval_ms: int = 150) -> None:
+        self._timers = timers
+        self._stop = stop
+        self._interval = timedelta(milliseconds=interval_ms)
+
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _TickPartition:
+        """Make this worker's part."""
+        return _TickPartition(self._timers, self._interval, self._stop)

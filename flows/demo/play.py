@@ -88,7 +88,7 @@ class Player(threading.Thread):
         """Send everything, each record when its time has come."""
         try:
             self._play()
-        except Exception as error:  # noqa: BLE001 - told by the main thread, which asks for it
+        except Exception as error:
             self.error = error
 
     def stop(self) -> None:

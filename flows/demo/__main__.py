@@ -1,0 +1,133 @@
+"""Command of the demo: `python -m flows.demo --help`; `make demo` runs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.rule import Rule
+
+from flows.demo import account, telling
+from flows.demo.play import Books, Player, round_of_traffic
+from flows.demo.stack import DemoError, Stack, fresh, stack
+from flows.settings import Settings
+from infra import traffic
+from infra.wallboard import Wall, watch
+
+DESCRIPTION = """Watch conversations turn sour, an escalation rise with its reasons, and the rows appear in ClickHouse.
+
+The real dataflow runs on embedded parts: librdkafka's mock Kafka cluster and chDB, the ClickHouse engine. Invented
+customers of eight industries talk over five channels, at 25 times the natural speed; with them come personal data,
+duplicates, late records, and malformed ones that must be set aside. In the end everything sent is held against
+everything written, and one customer's story is told turn by turn."""
+EPILOG = """examples:
+  make demo                                     about two minutes, ends by itself
+  make demo ARGS="--seed 11 --customers 300"    other people, more of them
+  make demo ARGS="--speed 5"                    slower, to read along (about six minutes)
+  make demo ARGS="--keep-running"               round after round until Ctrl-C
+
+On a terminal a live wallboard is drawn; with CI=true or in a pipe the main figures are said in a line now and then.
+Exit status: 0 when all adds up; 1 when a record is unexplained, a rule family never rose, or a part failed."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    asked = parser().parse_args(argv)
+    console = Console(highlight=False, soft_wrap=True)
+    begun = time.monotonic()
+    try:
+        found = _demo(asked, console)
+    except DemoError as error:
+        console.print(f"demo: {error}", style="bold red", markup=False)
+        return 1
+    console.print(f"\nDone in {time.monotonic() - begun:.0f} s.")
+    for problem in found:
+        console.print(f"PROBLEM: {problem}", style="bold red", markup=False)
+    return 1 if found else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Command line of the demo."""
+    made = argparse.ArgumentParser(
+        prog="python -m flows.demo",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--seed", type=int, default=7, help="which customers and words (default 7)")
+    made.add_argument("--customers", type=int, default=120, help="how many customers a round (default 120)")
+    made.add_argument("--speed", type=float, default=25.0, help="event seconds per second (default 25)")
+    made.add_argument("--state", type=Path, default=Path(".state/demo"), help="folder (default .state/demo)")
+    made.add_argument("--plain", action="store_true", help="lines instead of the wallboard, also on a terminal")
+    made.add_argument("--keep-running", action="store_true", help="play round after round until Ctrl-C")
+    return made
+
+
+def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
+    folder = fresh(asked.state)
+    console.print(Rule("Undertone demo: setting up"))
+    books = Books()
+    with stack(folder, lambda line: console.print(line, markup=False)) as parts:
+        scenes, seeds = _play(asked, console, parts, books)
+        console.print("Stopping the job: it commits its last epoch ...")
+        latencies = parts.gauges.latencies()
+        parts.job.stop()
+        planted = sorted({secret for seed in seeds for secret in traffic.planted(seed, asked.customers)})
+        taken = account.take(parts.client, planted)
+        telling.summary(console, taken, books, latencies, len(planted))
+        telling.follow(console, parts.client, scenes, Settings.from_env({}).customer_secret)
+    telling.how_to_query(console, folder)
+    rules = yaml.safe_load(Settings.from_env({}).rules.read_text(encoding="utf-8"))
+    return account.problems(taken, books, account.families_of(rules))
+
+
+def _play(
+    asked: argparse.Namespace, console: Console, parts: Stack, books: Books
+) -> tuple[list[traffic.Scene], list[int]]:
+    """Play one round, or rounds until Ctrl-C, with the wall on the screen; returns the first round's scenes."""
+    plain = asked.plain or os.environ.get("CI") == "true"
+    shown = Console(highlight=False, soft_wrap=True, force_terminal=False) if plain else console
+    wall = Wall(parts.client, parts.gauges.latencies)
+    first: list[traffic.Scene] = []
+    seeds: list[int] = []
+    try:
+        while not seeds or asked.keep_running:
+            seeds.append(asked.seed + len(seeds))
+            scenes, sent = round_of_traffic(seeds[-1], asked.customers)
+            first = first or scenes
+            title = f"{asked.customers} customers, {len(sent)} records, seed {seeds[-1]}, {asked.speed:g} x speed"
+            console.print(Rule(title))
+            _round(sent, asked.speed, shown, wall, parts, books)
+    except KeyboardInterrupt:
+        console.print("Interrupted: what was sent until now is accounted for.")
+    return first, seeds
+
+
+def _round(sent: list[traffic.Sent], speed: float, shown: Console, wall: Wall, parts: Stack, books: Books) -> None:
+    player = Player(Producer({"bootstrap.servers": parts.brokers}), "undertone.events", sent, speed, books)
+    player.start()
+    try:
+        watch(shown, wall.snapshot, lambda: _finished(player, parts, books))
+    finally:
+        player.stop()
+
+
+def _finished(player: Player, parts: Stack, books: Books) -> bool:
+    """Whether all was sent and read; raises when a part failed."""
+    parts.job.check()
+    if player.is_alive():
+        return False
+    if player.error:
+        raise DemoError(str(player.error))
+    return parts.gauges.records_read() >= books.sent
+
+
+if __name__ == "__main__":
+    sys.exit(main())

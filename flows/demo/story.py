@@ -1,0 +1,105 @@
+"""One customer's story as the store has it: what was said, the mood after it, and where an escalation rose and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from rich.text import Text
+
+from flows.demo.stack import DemoError
+from infra import traffic
+from infra.wallboard.render import BAD, FAINT, clock, flat, mood
+from operators.decode import decode
+from operators.identity import Identity
+from operators.records import Event, Origin
+
+FOLLOWED = ("dead-line", "frozen-account", "lost-results")
+"""Stories worth following, best first: each goes from an angry chat to a call."""
+MARKS = {"raised": ">>", "level_up": ">>", "cleared": "<<", "retracted": "<<", "suppressed": "--"}
+
+TURNS = """
+SELECT t.event_id, toUnixTimestamp64Milli(t.event_time), t.channel, t.speaker, t.kind, s.text, t.score, t.level,
+    t.customer_level, t.tags
+FROM (SELECT * FROM undertone.trajectory FINAL WHERE customer_key = {customer:UInt64}) AS t
+LEFT JOIN (SELECT event_id, text FROM undertone.journey FINAL WHERE customer_key = {customer:UInt64}) AS s
+    ON s.event_id = t.event_id
+ORDER BY t.event_time, t.event_id
+"""
+STEPS = """
+SELECT event_ids, transition, family, level, route, reason
+FROM undertone.escalation_steps FINAL WHERE customer_key = {customer:UInt64} ORDER BY event_time, escalation_id, version
+"""
+
+
+class Client(Protocol):
+    """What is needed of a ClickHouse client."""
+
+    def query(self, query: str, parameters: Mapping[str, Any]) -> Any:
+        """Run a SELECT; the answer has `result_rows`."""
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One line of the transcript."""
+
+    event_id: str
+    at_ms: int
+    channel: str
+    speaker: str
+    kind: str
+    text: str
+    score: float
+    level: float
+    customer_level: float
+    tags: Sequence[str]
+
+
+def choose(scenes: Sequence[traffic.Scene]) -> traffic.Scene:
+    """The scene to follow: the best of `FOLLOWED` that is played, else the first."""
+    played = {scene.story.name: scene for scene in reversed(scenes)}
+    return next((played[name] for name in FOLLOWED if name in played), scenes[0])
+
+
+def customer_key(scene: traffic.Scene, secret: str) -> int:
+    """The pseudonym under which the store knows the customer of a scene."""
+    first = scene.timed[0]
+    origin = Origin(topic="", partition=0, offset=0, broker_ms=0)
+    event = decode(msgspec.json.encode(first.fields), origin, first.at_ms)
+    if not isinstance(event, Event):
+        raise DemoError(f"the traffic holds an event that is refused: {event.reason.value}")
+    return Identity(secret).customer_key(event)
+
+
+def transcript(client: Client, customer: int) -> list[Text]:
+    """Lines to print: each turn with the mood after it, and escalations where they rose."""
+    turns = [Turn(*row) for row in client.query(TURNS, parameters={"customer": customer}).result_rows]
+    steps: dict[str, list[Text]] = {}
+    for event_ids, *step in client.query(STEPS, parameters={"customer": customer}).result_rows:
+        steps.setdefault(event_ids[0] if event_ids else "", []).append(_step(*step))
+    lines: list[Text] = []
+    channel = ""
+    for turn in turns:
+        if turn.channel != channel:
+            channel = turn.channel
+            lines.append(Text(f"-- {channel} --", style="bold"))
+        lines.append(_turn(turn))
+        lines += steps.pop(turn.event_id, [])
+    return [*lines, *(line for left in steps.values() for line in left)]
+
+
+def _turn(turn: Turn) -> Text:
+    said = flat(turn.text) if turn.kind == "utterance" else f"({turn.kind})"
+    line = Text(f"{clock(turn.at_ms)}  {turn.speaker:8}  ")
+    if turn.speaker == "customer" and turn.kind == "utterance":
+        line.append_text(mood(turn.customer_level)).append(f"  {said}")
+        tags = ", ".join(turn.tags)
+        return line.append(f"  [{tags}]", style=FAINT) if tags else line
+    return line.append(f"       {said}", style=FAINT)
+
+
+def _step(transition: str, family: str, level: int, route: str, reason: str) -> Text:
+    what = transition.replace("_", " ")
+    line = Text(f"          {MARKS.get(transition, '--')} escalation {what}: {family}, level {level}, to the {route}")
+    line.stylize(BAD if transition in ("raised", "level_up") else FAINT)
+    return line.append(f"\n             because {flat(reason)}", style=FAINT)

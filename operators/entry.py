@@ -1,0 +1,112 @@
+"""The compact message: what keyed state keeps of a `Message` while its place in event order may still change.
+
+No text and no tag probabilities: numbers, ids and names only.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from zlib import crc32
+
+import msgspec
+
+from operators.parameters import SCALE
+from operators.records import Channel, Kind, Message, Polarity, Speaker
+
+REVISED = 1 << 24
+"""What one revision or retraction adds to `knowledge`: more than all the messages before it together."""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One message in the open tail, ordered by `place`.
+
+    `score`, `weight` and `rating` are integers in units of 1e-4, so that sums over them are exact.
+    """
+
+    event_ms: int
+    id_hash: int
+    event_id: str
+    revision: int
+    retracted: bool
+    """A tombstone: it moves nothing, but keeps the versions of later rows growing."""
+    channel: Channel
+    kind: Kind
+    speaker: Speaker
+    interaction_id: str
+    agent_key: str
+    queue: str
+    language: str
+    final: bool
+    score: int
+    weight: int
+    label: Polarity
+    abstained: bool
+    flags: int
+    keywords: int
+    silence_ms: int
+    overtalk_ms: int
+    rating: int | None
+    model_version: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Position in event order; the hash of the id breaks ties the same way on every run."""
+        return self.event_ms, self.id_hash
+
+    @property
+    def is_customer(self) -> bool:
+        """Whether the customer speaks; only such entries move the mood."""
+        return self.speaker == "customer" and self.kind == "utterance"
+
+    @property
+    def knowledge(self) -> int:
+        """What knowing this entry adds to the version of its row and of every later one."""
+        return 1 + REVISED * (self.revision + self.retracted)
+
+
+def hash64(text: str) -> int:
+    """Stable unsigned 64-bit hash.
+
+    >>> hash64("m-1")
+    15166671097212279605
+    """
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def hash32(text: str) -> int:
+    """Stable unsigned 32-bit hash for the few interactions of one customer.
+
+    >>> hash32("call-1")
+    3661210240
+    """
+    return crc32(text.encode())
+
+
+def entry_of(message: Message, id_hash: int) -> Entry:
+    """Make the compact entry of a message; a `retracted` message becomes a tombstone."""
+    customer = message.speaker == "customer" and message.kind == "utterance"
+    return Entry(
+        message.event_ms,
+        id_hash,
+        message.event_id,
+        message.revision,
+        message.kind == "retracted",
+        message.channel,
+        message.kind,
+        message.speaker,
+        message.interaction_id,
+        message.agent_key,
+        message.queue,
+        message.language,
+        message.final,
+        round(message.score * SCALE),
+        round(message.weight * SCALE) if customer and not message.abstained else 0,
+        message.label,
+        message.abstained,
+        message.flags,
+        message.keywords,
+        message.silence_ms,
+        message.overtalk_ms,
+        None if message.rating is None else round(message.rating * SCALE),
+        message.model_version,
+    )

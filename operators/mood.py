@@ -1,0 +1,122 @@
+"""Decayed sums: how bad a customer feels now, per interaction and over all channels.
+
+    A(t) = sum w_i s_i 2^(-(t - t_i) / H)    B(t) = sum w_i 2^(-(t - t_i) / H)    S(t) = A / (B + kappa)
+
+(section 9.2 of the mission anchors). kappa pulls towards 0, so one message cannot read as -1; B is the evidence.
+Between messages only decay acts, so a mood drifts back to 0 and never away from it.
+"""
+
+from __future__ import annotations
+
+from math import log2
+
+import msgspec
+
+from operators.entry import Entry, hash32
+from operators.parameters import SCALE, Parameters
+
+LEVELS = 4
+"""Interactions whose level is kept; the one that was silent for longest gives way."""
+
+
+class Sums(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A and B as they stood at `at_ms`. `key` tells whose they are: the hash of an interaction, 0 the customer."""
+
+    key: int = 0
+    a: float = 0.0
+    b: float = 0.0
+    at_ms: int = 0
+
+
+class Mood(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The customer's sums, those of the latest interactions, and how long the level stays low by itself."""
+
+    customer: Sums = Sums()
+    interactions: tuple[Sums, ...] = ()
+    under_until_ms: int = 0
+    """When decay alone lifts the customer level to the threshold; 0 when it is not below."""
+
+
+def add(sums: Sums, now_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
+    """Decay the sums to `now_ms` and add one message, w s to A and w to B.
+
+    >>> add(Sums(0, -0.8, 1.0, 0), now_ms=90_000, score=-0.5, weight=0.8, half_life_ms=90_000)
+    Sums(key=0, a=-0.8, b=1.3, at_ms=90000)
+    """
+    decay = 2.0 ** ((sums.at_ms - now_ms) / half_life_ms)
+    return Sums(sums.key, sums.a * decay + weight * score, sums.b * decay + weight, now_ms)
+
+
+def add_late(sums: Sums, event_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
+    """Add a message from before `at_ms`, decayed to then; a negative weight takes it back.
+
+    Addition does not mind the order, so this gives what the order of events would have given.
+
+    >>> add_late(Sums(0, 0.0, 0.0, 90_000), event_ms=0, score=-0.5, weight=0.8, half_life_ms=90_000)
+    Sums(key=0, a=-0.2, b=0.4, at_ms=90000)
+    """
+    decay = 2.0 ** ((event_ms - sums.at_ms) / half_life_ms)
+    return Sums(sums.key, sums.a + weight * score * decay, max(0.0, sums.b + weight * decay), sums.at_ms)
+
+
+def level_at(sums: Sums, now_ms: int, half_life_ms: int, kappa: float) -> tuple[float, float]:
+    """S and B at `now_ms`, rounded to 1e-4.
+
+    >>> level_at(Sums(0, -1.0, 1.0, 0), now_ms=0, half_life_ms=1, kappa=1.0)
+    (-0.5, 1.0)
+    """
+    if not sums.b:
+        return 0.0, 0.0
+    decay = 2.0 ** ((sums.at_ms - now_ms) / half_life_ms)
+    b = sums.b * decay
+    return round(sums.a * decay / (b + kappa) * SCALE) / SCALE, round(b * SCALE) / SCALE
+
+
+def under_until(sums: Sums, threshold: float, half_life_ms: int, kappa: float) -> int:
+    """Event time at which decay alone lifts S to `threshold` < 0, in closed form; 0 when S is not below.
+
+    S(d) = A d / (B d + kappa) at decay d, so S(d) = threshold at d = kappa / (A / threshold - B).
+
+    >>> under_until(Sums(0, -1.0, 1.0, 0), threshold=-0.2, half_life_ms=60_000, kappa=1.0)
+    120000
+    """
+    surplus = sums.a / threshold - sums.b
+    return sums.at_ms + round(half_life_ms * log2(surplus / kappa)) if surplus > kappa else 0
+
+
+def interaction(mood: Mood, interaction_id: str) -> Sums:
+    """Sums of one interaction, empty when it is new or gave way."""
+    key = hash32(interaction_id)
+    for sums in mood.interactions:
+        if sums.key == key:
+            return sums
+    return Sums(key)
+
+
+def with_message(mood: Mood, entry: Entry, parameters: Parameters) -> Mood:
+    """Take in a message of the customer, in event order."""
+    return _moved(mood, entry, entry.score / SCALE, entry.weight / SCALE, parameters)
+
+
+def with_late(mood: Mood, event_ms: int, channel: str, key: int, term: tuple[int, int], parameters: Parameters) -> Mood:
+    """Add the (score, weight) of a message whose place is settled; a negative weight takes it back."""
+    score, weight = term[0] / SCALE, term[1] / SCALE
+    half_life = parameters.half_life_ms[channel]
+    interactions = tuple(
+        [add_late(s, event_ms, score, weight, half_life) if s.key == key else s for s in mood.interactions]
+    )
+    customer = add_late(mood.customer, event_ms, score, weight, parameters.customer_half_life_ms)
+    return Mood(customer, interactions, _until(customer, parameters))
+
+
+def _moved(mood: Mood, entry: Entry, score: float, weight: float, parameters: Parameters) -> Mood:
+    now = entry.event_ms
+    customer = add(mood.customer, now, score, weight, parameters.customer_half_life_ms)
+    mine = interaction(mood, entry.interaction_id)
+    others = [sums for sums in mood.interactions if sums.key != mine.key]
+    mine = add(mine, now, score, weight, parameters.half_life_ms[entry.channel])
+    return Mood(customer, (*others[1 - LEVELS :], mine), _until(customer, parameters))
+
+
+def _until(customer: Sums, parameters: Parameters) -> int:
+    return under_until(customer, parameters.under, parameters.customer_half_life_ms, parameters.kappa)

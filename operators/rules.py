@@ -1,0 +1,277 @@
+"""Escalation rules: declarative YAML, validated when loaded, with errors that name the rule, the field and the fix.
+
+A rule says when to raise an alert, when to clear it, for how long the reason must last, and whom it is for. What
+runs a rule is `escalation.py`; what a condition may say is in `conditions.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from operators.conditions import Condition, ConditionError, Facts, bounds, parse
+from operators.records import Channel, Route
+
+LISTS = 60
+"""Keyword lists at most: each is a bit of one integer."""
+_WORD = re.compile(r"\w+")
+
+Level = Annotated[int, Meta(ge=1, le=3)]
+Seconds = Annotated[float, Meta(ge=0, le=7 * 86400)]
+
+
+class RuleError(ValueError):
+    """The rules cannot be used. The message names the rule, the field and the fix."""
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plain fields of the file; unknown ones are refused."""
+
+
+class Scope(_Strict, frozen=True, kw_only=True):
+    """Whom a rule is for; an empty list means everybody."""
+
+    tenants: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    languages: tuple[str, ...] = ()
+    """Primary subtags or full tags: `en` also means `en-GB`."""
+
+    def covers(self, tenant: str, queue: str, channel: str, language: str) -> bool:
+        """Whether a message is in scope.
+
+        >>> Scope(languages=("en",)).covers("acme", "sales", "chat", "en-GB")
+        True
+        """
+        return (
+            (not self.tenants or tenant in self.tenants)
+            and (not self.queues or queue in self.queues)
+            and (not self.channels or channel in self.channels)
+            and (not self.languages or language in self.languages or language.split("-")[0] in self.languages)
+        )
+
+
+class For(_Strict, frozen=True, kw_only=True):
+    """How long `raise` must hold before the alert is raised: both must be met."""
+
+    messages: Annotated[int, Meta(ge=1, le=20)] = 2
+    """Successive customer messages; 2 keeps a single outburst or misread message from raising."""
+    seconds: Seconds = 0.0
+
+
+class RawLevelUp(_Strict, frozen=True, kw_only=True):
+    """When an active alert becomes a graver one."""
+
+    level: Level
+    when: dict[str, object]
+    route: Route | None = None
+
+
+class RawRule(_Strict, frozen=True, kw_only=True, rename={"raise_": "raise", "for_": "for"}):
+    """One rule as it stands in the file."""
+
+    id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
+    family: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
+    about: str = ""
+    scope: Scope = Scope()
+    raise_: dict[str, object]
+    clear: dict[str, object] | None = None
+    for_: For = For()
+    cooldown: Seconds = 600.0
+    level: Level
+    route: Route
+    budget: Annotated[int, Meta(ge=1, le=12)] = 6
+    level_up: RawLevelUp | None = None
+
+
+class RawRules(_Strict, frozen=True, kw_only=True):
+    """The whole file."""
+
+    schema: Literal["undertone.rules/1"]
+    version: Annotated[str, Meta(min_length=1, max_length=64)]
+    keywords: dict[str, list[str]] = {}
+    rules: list[dict[str, object]]
+
+
+class LevelUp(msgspec.Struct, frozen=True):
+    """The graver level of an alert and when it is reached."""
+
+    level: int
+    route: Route
+    when: Condition
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule, ready to run. Durations in milliseconds."""
+
+    id: str
+    family: str
+    scope: Scope
+    raises: Condition
+    clears: Condition | None
+    """None: cleared when a customer message no longer raises."""
+    messages: int
+    duration_ms: int
+    cooldown_ms: int
+    level: int
+    route: Route
+    budget: int
+    """Alerts that the customer's last hour may hold before this rule stays silent."""
+    level_up: LevelUp | None
+
+
+class Rules:
+    """All rules of one file, by scope, and the keyword lists that they use."""
+
+    def __init__(self, version: str, rules: tuple[Rule, ...], keywords: Mapping[str, Iterable[str]]) -> None:
+        self.version = version
+        self.rules = rules
+        self.by_id = {rule.id: rule for rule in rules}
+        self.keyword_lists = tuple(keywords)
+        self._matcher = _Matcher(keywords)
+        self._scopes: dict[tuple[str, str, str, str], tuple[Rule, ...]] = {}
+
+    @classmethod
+    def load(cls, path: Path | str) -> Rules:
+        """Read and validate a file of rules."""
+        return cls.parse(Path(path).read_text(encoding="utf-8"))
+
+    @classmethod
+    def parse(cls, text: str) -> Rules:
+        """Validate rules written in YAML.
+
+        >>> Rules.parse("{schema: undertone.rules/1, version: v1, rules: []}").version
+        'v1'
+        """
+        try:
+            raw = msgspec.convert(yaml.safe_load(text), RawRules)
+        except yaml.YAMLError as error:
+            raise RuleError(f"rules: not YAML: {error}") from None
+        except msgspec.ValidationError as error:
+            raise RuleError(f"rules: {_plain(error)}") from None
+        if len(raw.keywords) > LISTS:
+            raise RuleError(f"keywords: {len(raw.keywords)} lists; at most {LISTS}")
+        rules = tuple(_rule(node, index, list(raw.keywords)) for index, node in enumerate(raw.rules))
+        for name, count in Counter(rule.id for rule in rules).items():
+            if count > 1:
+                raise RuleError(f"rule '{name}': id is used {count} times; ids must differ")
+        return cls(raw.version, rules, raw.keywords)
+
+    def in_scope(self, tenant: str, queue: str, channel: str, language: str) -> tuple[Rule, ...]:
+        """Rules that a message is subject to, in the order of the file."""
+        scope = (tenant, queue, channel, language)
+        found = self._scopes.get(scope)
+        if found is None:
+            if len(self._scopes) >= 4096:
+                self._scopes.clear()
+            found = self._scopes[scope] = tuple(rule for rule in self.rules if rule.scope.covers(*scope))
+        return found
+
+    def keyword_bits(self, text: str) -> int:
+        """Bit i is set when a phrase of keyword list i occurs in the text: whole words, any case.
+
+        >>> rules = Rules("v1", (), {"leaving": ["cancel my account"], "legal": ["lawyer"]})
+        >>> rules.keyword_bits("CANCEL  my account or my Lawyer calls"), rules.keyword_bits("cancelled")
+        (3, 0)
+        """
+        return self._matcher.bits(text)
+
+
+class _Matcher:
+    """Finds phrases. The longest word of each phrase is looked up first, as most messages hold none of them."""
+
+    def __init__(self, keywords: Mapping[str, Iterable[str]]) -> None:
+        self._bits: dict[str, int] = {}
+        for bit, phrases in enumerate(keywords.values()):
+            for phrase in phrases:
+                words = " ".join(_WORD.findall(phrase.casefold()))
+                if not words:
+                    raise RuleError(f"keywords: list {bit} holds a phrase without a word")
+                self._bits[words] = self._bits.get(words, 0) | 1 << bit
+        self._rare = frozenset(max(phrase.split(), key=len) for phrase in self._bits)
+        self._phrases = [(f" {phrase} ", bits) for phrase, bits in self._bits.items()]
+
+    def bits(self, text: str) -> int:
+        words = _WORD.findall(text.casefold())
+        if self._rare.isdisjoint(words):
+            return 0
+        line = f" {' '.join(words)} "
+        found = 0
+        for phrase, bits in self._phrases:
+            if phrase in line:
+                found |= bits
+        return found
+
+
+def _rule(node: Mapping[str, object], index: int, keywords: list[str]) -> Rule:
+    name = f"rule '{node['id']}'" if isinstance(node.get("id"), str) else f"rule {index + 1}"
+    try:
+        raw = msgspec.convert(node, RawRule)
+        raises = parse(raw.raise_, "raise", keywords)
+        clears = None if raw.clear is None else parse(raw.clear, "clear", keywords)
+        level_up = _level_up(raw, keywords)
+        _check_hysteresis(raises, clears)
+    except msgspec.ValidationError as error:
+        raise RuleError(f"{name}: {_plain(error)}") from None
+    except ConditionError as error:
+        raise RuleError(f"{name}: {error}") from None
+    return Rule(
+        id=raw.id,
+        family=raw.family,
+        scope=raw.scope,
+        raises=raises,
+        clears=clears,
+        messages=raw.for_.messages,
+        duration_ms=round(raw.for_.seconds * 1000),
+        cooldown_ms=round(raw.cooldown * 1000),
+        level=raw.level,
+        route=raw.route,
+        budget=raw.budget,
+        level_up=level_up,
+    )
+
+
+def _level_up(raw: RawRule, keywords: list[str]) -> LevelUp | None:
+    up = raw.level_up
+    if up is None:
+        return None
+    if up.level <= raw.level:
+        raise ConditionError(f"level_up.level {up.level} must be above level {raw.level}")
+    return LevelUp(up.level, up.route or raw.route, parse(up.when, "level_up.when", keywords))
+
+
+def _check_hysteresis(raises: Condition, clears: Condition | None) -> None:
+    """A clear bound must lie strictly beyond the raise bound of the same term, or alerts would flap."""
+    if clears is None:
+        return
+    for raised in bounds(raises):
+        for cleared in bounds(clears):
+            if raised.term != cleared.term:
+                continue
+            down = raised.comparator in ("below", "at_most")
+            if down == (cleared.comparator in ("below", "at_most")):
+                way = "above" if down else "below"
+                raise ConditionError(f"clear.{cleared.term} must point the other way than raise: use {way}")
+            if not (cleared.bound > raised.bound if down else cleared.bound < raised.bound):
+                beyond = "above" if down else "below"
+                raise ConditionError(
+                    f"clear.{cleared.term} {cleared.bound:g} must lie {beyond} the bound {raised.bound:g} of raise, "
+                    "so that the alert does not flap"
+                )
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """Turn msgspec's "Expected `int` - at `$.level`" into "level: expected int"."""
+    what, _, path = str(error).partition(" - at `$.")
+    field = path.rstrip("`") + ": " if path else ""
+    return f"{field}{what[0].lower()}{what[1:]}".replace("`", "")
+
+
+__all__ = ["Facts", "LevelUp", "Rule", "RuleError", "Rules", "Scope"]

@@ -1,0 +1,159 @@
+"""Cut one customer's events into sessions across channels, by event time alone.
+
+An event at t on channel k covers [t, t + gap(k)]. A session is a connected component of the union of what its
+events cover, so the cut depends on the data and never on when it was read. The functions here fold one event
+after the other in event order; `late_event` alone takes one whose place is already settled.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import msgspec
+
+from operators.entry import Entry, hash32
+from operators.parameters import Parameters
+
+PATH = 8
+"""Channels of the path and interactions that a session remembers."""
+CONTACTS = 16
+"""Begun interactions that a customer's state remembers."""
+
+Contacts = tuple[tuple[int, int], ...]
+"""(hash of interaction id, event time of its first event), oldest first."""
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What is known of a session that is not mood: its span, its path, its waits."""
+
+    id: str
+    started_ms: int
+    ended_ms: int
+    deadline_ms: int
+    """End of what the session's events cover; an event at or before it belongs to the session."""
+    carried: float
+    """Customer level at the start, decayed from earlier sessions; base line of the change point."""
+    events: int = 0
+    channel: str = ""
+    """Channel of the last event."""
+    channels: tuple[str, ...] = ()
+    interactions: tuple[str, ...] = ()
+    hops: int = 0
+    queue: str = ""
+    agent_key: str = ""
+    waiting_ms: int = 0
+    """Event time of the first unanswered message of the customer; 0 when none waits."""
+    wait_ms: int = 0
+    """The wait that this event ended, or that still runs."""
+    response_ms: int = 0
+    """Longest wait so far."""
+    silence_ms: int = 0
+    overtalk_ms: int = 0
+    rating: int | None = None
+    late_events: int = 0
+    model_version: str = ""
+
+
+def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
+    """Name a session after its customer and its first event: the same data give the same id.
+
+    >>> session_id("acme", 7, 1_700_000_000_000)
+    'e75930b1d9463ce8'
+    """
+    return blake2b(f"{tenant}\0{customer_key}\0{started_ms}".encode(), digest_size=8).hexdigest()
+
+
+def begin(tenant: str, customer_key: int, entry: Entry, carried: float) -> Session:
+    """Open an empty session at the entry's time; `extend` then takes the entry in."""
+    started = entry.event_ms
+    return Session(session_id(tenant, customer_key, started), started, started, started, carried)
+
+
+def extend(session: Session, entry: Entry, parameters: Parameters) -> Session:
+    """Take in the next event in event order."""
+    now = entry.event_ms
+    waiting, wait, longest = _waits(session, entry)
+    channels, hops = _walk(session, entry.channel)
+    interactions = session.interactions
+    if entry.interaction_id not in interactions and len(interactions) < PATH:
+        interactions = (*interactions, entry.interaction_id)
+    return Session(
+        session.id,
+        session.started_ms,
+        now,
+        max(session.deadline_ms, now + parameters.gap_ms[entry.channel]),
+        session.carried,
+        session.events + 1,
+        entry.channel,
+        channels,
+        interactions,
+        hops,
+        entry.queue or session.queue,
+        entry.agent_key or session.agent_key,
+        waiting,
+        wait,
+        longest,
+        session.silence_ms + entry.silence_ms,
+        session.overtalk_ms + entry.overtalk_ms,
+        session.rating if entry.rating is None else entry.rating,
+        session.late_events,
+        entry.model_version or session.model_version,
+    )
+
+
+def late_event(session: Session, entry: Entry, parameters: Parameters) -> Session:
+    """Take in an event whose place is settled: sums and bounds grow, the path and the waits stay."""
+    return msgspec.structs.replace(
+        session,
+        ended_ms=max(session.ended_ms, entry.event_ms),
+        deadline_ms=max(session.deadline_ms, entry.event_ms + parameters.gap_ms[entry.channel]),
+        events=session.events + 1,
+        silence_ms=session.silence_ms + entry.silence_ms,
+        overtalk_ms=session.overtalk_ms + entry.overtalk_ms,
+        late_events=session.late_events + 1,
+    )
+
+
+def with_contact(contacts: Contacts, entry: Entry) -> Contacts:
+    """Remember when an interaction began; one that is known keeps its first time.
+
+    The oldest of more than 16 is forgotten.
+    """
+    key = hash32(entry.interaction_id)
+    for known, _ in contacts:
+        if known == key:
+            return contacts
+    return (*contacts[1 - CONTACTS :], (key, entry.event_ms))
+
+
+def contacts_within(contacts: Contacts, now_ms: int, span_ms: int) -> int:
+    """Count interactions begun in the `span_ms` before `now_ms`.
+
+    >>> contacts_within(((1, 0), (2, 50), (3, 90)), now_ms=100, span_ms=60)
+    2
+    """
+    since = now_ms - span_ms
+    return sum([started > since for _, started in contacts])
+
+
+def _waits(session: Session, entry: Entry) -> tuple[int, int, int]:
+    """(first unanswered message, wait at this event, longest wait) after the entry."""
+    waiting = session.waiting_ms
+    wait = entry.event_ms - waiting if waiting else 0
+    longest = session.response_ms
+    if entry.kind == "utterance":
+        if entry.speaker == "customer":
+            waiting = waiting or entry.event_ms
+        elif entry.speaker != "system":
+            longest = max(longest, wait)
+            waiting = 0
+    return waiting, wait, longest
+
+
+def _walk(session: Session, channel: str) -> tuple[tuple[str, ...], int]:
+    """Channel path and number of hops after an event on `channel`."""
+    path = session.channels
+    if channel == session.channel:
+        return path, session.hops
+    hops = session.hops + 1 if path else 0
+    return ((*path, channel) if len(path) < PATH else path), hops

@@ -1,0 +1,176 @@
+"""Snapshots of one customer: versioned msgpack, small, and readable by every later version.
+
+The entries of the tail are packed: names that repeat are written once, and small enumerations share one integer.
+A snapshot is `[version, ...]`; to change its shape, add a version to `_READERS` and keep the old one
+(tests/snapshots holds one of each).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+import msgspec
+
+from operators.alerts import Told
+from operators.entry import Entry
+from operators.fold import Fold
+from operators.records import CHANNELS, Kind, Polarity, Speaker
+
+VERSION = 1
+
+KINDS: tuple[Kind, ...] = ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted")
+SPEAKERS: tuple[Speaker, ...] = ("customer", "agent", "bot", "system")
+LABELS: tuple[Polarity, ...] = ("negative", "neutral", "positive")
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a snapshot holds."""
+
+    tenant: str
+    customer_key: int
+    settled: Fold
+    tail: tuple[Entry, ...]
+    ring: tuple[int, ...]
+    ranks: tuple[int, ...]
+    told: tuple[Told, ...]
+    closed: int
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """Version 1 on disk."""
+
+    version: int
+    tenant: str
+    customer_key: int
+    settled: Fold
+    names: list[str]
+    tail: list[tuple[int, int, str, int, int, list[int], int, int, int, int, int, int, int | None]]
+    ring: bytes
+    ranks: tuple[int, ...]
+    told: tuple[Told, ...]
+    closed: int
+
+
+class _Head(msgspec.Struct, array_like=True):
+    version: int
+
+
+class SnapshotError(ValueError):
+    """A snapshot of a version that this code does not know."""
+
+
+def dump(snapshot: Snapshot) -> bytes:
+    """Write a snapshot in the newest version."""
+    names: dict[str, int] = {}
+    base = snapshot.tail[0].event_ms if snapshot.tail else 0
+    tail = [_pack(entry, names, base if index else 0) for index, entry in enumerate(snapshot.tail)]
+    return _ENCODER.encode(
+        _Packed(
+            VERSION,
+            snapshot.tenant,
+            snapshot.customer_key,
+            snapshot.settled,
+            list(names),
+            tail,
+            array("Q", snapshot.ring).tobytes(),
+            snapshot.ranks,
+            snapshot.told,
+            snapshot.closed,
+        )
+    )
+
+
+def load(blob: bytes) -> Snapshot:
+    """Read a snapshot of any known version.
+
+    >>> load(dump(Snapshot("acme", 7, Fold(), (), (1, 2), (0, 0), (), 0))).ring
+    (1, 2)
+    """
+    version = _HEAD.decode(blob).version
+    if version not in _READERS:
+        raise SnapshotError(f"snapshot version {version} is not known; this code reads {sorted(_READERS)}")
+    return _READERS[version](blob)
+
+
+def _pack(
+    entry: Entry, names: dict[str, int], base: int
+) -> tuple[int, int, str, int, int, list[int], int, int, int, int, int, int, int | None]:
+    def named(name: str) -> int:
+        return names.setdefault(name, len(names))
+
+    code = CHANNELS.index(entry.channel) | KINDS.index(entry.kind) << 3 | SPEAKERS.index(entry.speaker) << 6
+    code |= LABELS.index(entry.label) << 8 | entry.retracted << 10 | entry.final << 11 | entry.abstained << 12
+    who = [named(n) for n in (entry.interaction_id, entry.agent_key, entry.queue, entry.language, entry.model_version)]
+    return (
+        entry.event_ms - base,
+        entry.id_hash,
+        entry.event_id,
+        entry.revision,
+        code,
+        who,
+        entry.score,
+        entry.weight,
+        entry.flags,
+        entry.keywords,
+        entry.silence_ms,
+        entry.overtalk_ms,
+        entry.rating,
+    )
+
+
+def _unpack(
+    packed: tuple[int, int, str, int, int, list[int], int, int, int, int, int, int, int | None],
+    names: list[str],
+    base: int,
+) -> Entry:
+    at, id_hash, event_id, revision, code, who, score, weight, flags, keywords, silence, overtalk, rating = packed
+    interaction_id, agent_key, queue, language, model_version = (names[index] for index in who)
+    return Entry(
+        event_ms=at + base,
+        id_hash=id_hash,
+        event_id=event_id,
+        revision=revision,
+        retracted=bool(code >> 10 & 1),
+        channel=CHANNELS[code & 7],
+        kind=KINDS[code >> 3 & 7],
+        speaker=SPEAKERS[code >> 6 & 3],
+        interaction_id=interaction_id,
+        agent_key=agent_key,
+        queue=queue,
+        language=language,
+        final=bool(code >> 11 & 1),
+        score=score,
+        weight=weight,
+        label=LABELS[code >> 8 & 3],
+        abstained=bool(code >> 12 & 1),
+        flags=flags,
+        keywords=keywords,
+        silence_ms=silence,
+        overtalk_ms=overtalk,
+        rating=rating,
+        model_version=model_version,
+    )
+
+
+def _load_1(blob: bytes) -> Snapshot:
+    packed = _DECODER.decode(blob)
+    base = packed.tail[0][0] if packed.tail else 0
+    ring = array("Q")
+    ring.frombytes(packed.ring)
+    return Snapshot(
+        packed.tenant,
+        packed.customer_key,
+        packed.settled,
+        tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
+        tuple(ring),
+        packed.ranks,
+        packed.told,
+        packed.closed,
+    )
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_HEAD = msgspec.msgpack.Decoder(_Head)
+_DECODER = msgspec.msgpack.Decoder(_Packed)
+_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load_1}

@@ -1,0 +1,74 @@
+"""Sum one session up as it stands at one place in event order."""
+
+from __future__ import annotations
+
+from operators import trajectory as trajectories
+from operators.fold import Fold
+from operators.mood import level_at
+from operators.parameters import DAY, SCALE, Parameters
+from operators.records import SessionUpdate
+from operators.session import Session, contacts_within
+
+_NONE = Session("", 0, 0, 0, 0.0)
+
+
+def session_update(
+    tenant: str, customer_key: int, fold: Fold, *, closed: bool, deleted: bool, known: int, parameters: Parameters
+) -> SessionUpdate:
+    """Make the row of the fold's session.
+
+    Version is 2 x knowledge, plus one once closed (or taken back): a closed row outdoes the open row that knew as
+    much, and gives way to anything that knows more.
+    """
+    session = fold.session or _NONE
+    trajectory = fold.trajectory
+    begin, end = trajectories.quarters(trajectory.bins)
+    final, _ = level_at(
+        fold.mood.customer,
+        max(session.ended_ms, fold.mood.customer.at_ms),
+        parameters.customer_half_life_ms,
+        parameters.kappa,
+    )
+    return SessionUpdate(
+        tenant=tenant,
+        customer_key=customer_key,
+        session_id=session.id,
+        started_ms=session.started_ms,
+        ended_ms=session.ended_ms,
+        version=2 * known + (closed or deleted),
+        deleted=deleted,
+        state="closed" if closed else "open",
+        channels=session.channels,
+        interactions=session.interactions,
+        queue=session.queue,
+        agent_key=session.agent_key,
+        messages=trajectory.messages,
+        events=session.events,
+        negatives=trajectory.negatives,
+        positives=trajectory.positives,
+        mean_score=trajectories.mean(trajectory.weight, trajectory.weighted),
+        begin=begin,
+        end=end,
+        shift=trajectories.shift(trajectory),
+        outcome=trajectories.outcome(begin, end, trajectory.scored, parameters),
+        carried=session.carried,
+        final_level=final,
+        low=trajectory.low if trajectory.messages else 0.0,
+        low_ms=trajectory.low_ms,
+        under_ms=trajectory.under_ms,
+        volatility=trajectories.volatility(trajectory),
+        reversals=trajectory.reversals,
+        change_points=trajectory.change_points,
+        hops=session.hops,
+        contacts_24h=contacts_within(fold.contacts, session.ended_ms, DAY),
+        contacts_7d=contacts_within(fold.contacts, session.ended_ms, 7 * DAY),
+        response_ms=session.response_ms,
+        silence_ms=session.silence_ms,
+        overtalk_ms=session.overtalk_ms,
+        tag_counts=trajectory.tag_counts,
+        rating=None if session.rating is None else session.rating / SCALE,
+        escalations=fold.alarms.in_session,
+        late_events=session.late_events,
+        parameters=parameters.version,
+        model_version=session.model_version,
+    )

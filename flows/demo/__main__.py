@@ -76,6 +76,7 @@ def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
     books = Books()
     with stack(folder, lambda line: console.print(line, markup=False)) as parts:
         scenes, seeds = _play(asked, console, parts, books)
+        parts.job.wait_for(lambda: parts.gauges.records_read() >= books.sent)
         console.print("Stopping the job: it commits its last epoch ...")
         latencies = parts.gauges.latencies()
         parts.job.stop()

@@ -82,7 +82,7 @@ class Player(threading.Thread):
         self.error: BaseException | None = None
         self._producer, self._topic, self._sent = producer, topic, sent
         self._speed, self._books = speed, books
-        self._stop = threading.Event()
+        self._halt = threading.Event()
 
     def run(self) -> None:
         """Send everything, each record when its time has come."""
@@ -93,7 +93,7 @@ class Player(threading.Thread):
 
     def stop(self) -> None:
         """Send no more; returns once the thread has ended."""
-        self._stop.set()
+        self._halt.set()
         self.join()
 
     def _play(self) -> None:
@@ -101,7 +101,7 @@ class Player(threading.Thread):
         for one in self._sent:
             due = one.at_ms / 1000 / self._speed
             begun = time.monotonic() - due if begun is None else begun
-            if self._stop.wait(max(0.0, begun + due - time.monotonic())):
+            if self._halt.wait(max(0.0, begun + due - time.monotonic())):
                 break
             self._producer.produce(self._topic, one.payload, one.key)
             self._producer.poll(0)

@@ -18,6 +18,7 @@ from pathlib import Path
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
+from operators.clickhouse_sink import ClickHouseSink
 
 from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
@@ -26,14 +27,13 @@ from infra.store import connector
 from models.bundle import BundleError
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators import metrics
-from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
 from operators.identity import Identity
 from operators.kafka_sink import KafkaSink
-from operators.kafka_source import KafkaSource
+from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import Parameters
 from operators.rules import Rules, RulesError
-from operators.ticks import TickSource, Timers
+from operators.ticks import TickSource, Timers, routes
 
 LANGUAGES = frozenset({"en"})
 """Primary language subtags that the shipped model was trained on."""
@@ -55,7 +55,6 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
         timers,
         rules.keyword_bits,
         shard=str(process_id),
-        workers=settings.processes,
     )
 
 
@@ -98,6 +97,15 @@ def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
     return CustomerReducer(Parameters(), rules, lateness_ms=int(settings.allowed_lateness * 1000))
 
 
+def make_store(settings: Settings) -> ClickHouseSink:
+    """Assemble the store's sink, one part a process."""
+    return ClickHouseSink(
+        connector(settings.store, settings.store_password),
+        partitions=settings.processes,
+        flush_interval=settings.flush_interval,
+    )
+
+
 def recovery_store(settings: Settings) -> Path:
     """Make the recovery store on first use; its number of partitions is then fixed."""
     folder = settings.state_dir / "recovery"
@@ -105,6 +113,16 @@ def recovery_store(settings: Settings) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         init_db_dir(str(folder), settings.recovery_partitions)
     return folder
+
+
+def has_run(settings: Settings) -> bool:
+    """Whether an epoch was ever committed: a partition that the store does not know is then a new one."""
+    return heartbeat(settings).exists()
+
+
+def heartbeat(settings: Settings) -> Path:
+    """File that is touched at each committed epoch; the supervisor's watchdog looks at its age."""
+    return settings.state_dir / "committed"
 
 
 def drain_on_sigterm() -> Callable[[], bool]:
@@ -125,18 +143,19 @@ def _ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> Ends:
         source=KafkaSource(
             settings.brokers,
             (*settings.topic_list(), settings.feedback_topic),
-            start=settings.start,
             settings=settings.kafka,
-            batch=settings.batch,
-            credit=settings.credit,
+            options=ReadOptions(
+                start=settings.start,
+                resumed=has_run(settings),
+                batch=settings.batch,
+                credit=settings.credit,
+                routes=routes(settings.processes),
+            ),
             stop=stop,
+            on_commit=heartbeat(settings).touch,
         ),
         ticks=TickSource(timers, stop),
-        store=ClickHouseSink(
-            connector(settings.store, settings.store_password),
-            partitions=settings.processes,
-            flush_interval=settings.flush_interval,
-        ),
+        store=make_store(settings),
         escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
         dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),
     )

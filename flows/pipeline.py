@@ -22,14 +22,14 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
-from flows.intake import Accepted, Intake
+from flows.intake import Accepted
 from operators import rows
 from operators.customer import builder
 from operators.customer_state import CustomerReducer
 from operators.kafka_sink import Outgoing
-from operators.records import Escalation, Feedback, Rejected, Scored, SessionUpdate, StreamTime, Turn
+from operators.records import Escalation, Feedback, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
 from operators.score import to_message
-from operators.ticks import Timers, routes
+from operators.ticks import Timers
 
 FLOW_ID = "undertone"
 STEP_KAFKA = "kafka"
@@ -60,27 +60,23 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
 
 def pipeline(
     ends: Ends,
-    intake: Intake,
+    intake: Callable[[Sequence[Raw | StreamTime]], list[Accepted]],
     reducer: CustomerReducer,
     timers: Timers,
     keyword_bits: Callable[[str], int],
     shard: str,
-    workers: int,
 ) -> Dataflow:
     """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process."""
-    time_keys = [f"time-{route}" for route in range(routes(workers))]
     flow = Dataflow(FLOW_ID)
     raw = op.input(STEP_KAFKA, flow, ends.source)
     accepted = op.flat_map_batch(STEP_READ, raw, intake)
 
-    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits, time_keys))
+    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits))
     ticks = op.input(STEP_TICKS, flow, ends.ticks)
     moved = op.stateful_batch(STEP_CUSTOMER, op.merge(STEP_MERGE, messages, ticks), builder(reducer, timers))
 
     stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, lambda batch: blocks(batch, shard))
-    customer_rows = op.flat_map_batch(
-        STEP_CUSTOMER_ROWS, moved, lambda batch: blocks((out for _, out in batch), shard)
-    )
+    customer_rows = op.flat_map_batch(STEP_CUSTOMER_ROWS, moved, lambda batch: blocks((out for _, out in batch), shard))
     op.output(STEP_STORE, op.merge(STEP_ALL_ROWS, stage_rows, customer_rows), ends.store)
 
     dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, dead_letters)
@@ -91,16 +87,14 @@ def pipeline(
     return flow
 
 
-def keyed(
-    batch: Iterable[Accepted], keyword_bits: Callable[[str], int], time_keys: Sequence[str]
-) -> list[tuple[str, Any]]:
+def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int]) -> list[tuple[str, Any]]:
     """Route messages to their customer and stream time to every worker."""
     out: list[tuple[str, Any]] = []
     for item in batch:
         if isinstance(item, Scored):
             out.append((str(item.utterance.customer_key), to_message(item, keyword_bits)))
         elif isinstance(item, StreamTime):
-            out += [(key, item) for key in time_keys]
+            out += item.routed()
     return out
 
 
@@ -136,7 +130,14 @@ def dead_letters(batch: Iterable[Accepted]) -> list[tuple[str, Outgoing]]:
 def escalations(batch: Iterable[tuple[str, Any]]) -> list[tuple[str, Outgoing]]:
     """Escalations as Kafka records, keyed by customer so that their order holds."""
     return [
-        (key, Outgoing(identity=f"{item.escalation_id}:{item.version}", payload=msgspec.json.encode(item)))
+        (
+            key,
+            Outgoing(
+                identity=f"{item.escalation_id}:{item.version}",
+                payload=msgspec.json.encode(item),
+                broker_ms=item.broker_ms,
+            ),
+        )
         for key, item in batch
         if isinstance(item, Escalation)
     ]

@@ -7,9 +7,10 @@ stand for dots (`UNDERTONE_KAFKA_SECURITY_PROTOCOL=SASL_SSL` becomes `security.p
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -37,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     escalation_topic: str = "undertone.escalations"
     dead_letter_topic: str = "undertone.dead_letters"
     feedback_topic: str = "undertone.feedback"
-    start: Annotated[str, Meta(pattern=r"^(earliest|latest)$")] = "earliest"
+    start: Literal["earliest", "latest"] = "earliest"
     """Where a partition is read from when no snapshot knows it."""
     store: str = "clickhouse://undertone@localhost:8123/undertone"
     """ClickHouse DSN: `clickhouse://user@host:8123/undertone` or `chdb:///path/to/folder`."""
@@ -51,11 +52,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Worker processes under `infra.launch`; at most the number of Kafka partitions."""
     base_port: Annotated[int, Meta(ge=1024, le=65000)] = 2101
     model_dir: Path = Path(__file__).resolve().parents[1] / "models" / "sentiment"
-    scorer: Annotated[str, Meta(pattern=r"^(onnx|fake)$")] = "onnx"
+    scorer: Literal["onnx", "fake"] = "onnx"
     """`fake` is the deterministic stub for chaos tests; it knows a few words and is never a default."""
     scorer_threads: Count = 1
     rules: Path = Path(__file__).resolve().parents[1] / "operators" / "rules.yaml"
-    customer_secret: str = "undertone-demo-key-change-me"
+    customer_secret: str = "undertone-demo-key-change-me"  # noqa: S105 - a placeholder that the launcher refuses
     """Key of the customer pseudonyms (HMAC-SHA-256). `infra.launch` refuses the default unless `UNDERTONE_DEMO=1`."""
     demo: bool = False
     default_region: str = "US"
@@ -107,8 +108,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _field(variable: str) -> str:
-    import difflib
-
     field = variable[len(PREFIX) :].lower()
     known = Settings.__struct_fields__
     if field in known and field != "kafka":

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from models.scorer import Scorer, Scores
-
 from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rejected, Scored, Utterance
 
 EXCERPT_LENGTH = 160
@@ -83,9 +82,7 @@ def _to_be_scored(utterance: Utterance, languages: frozenset[str]) -> bool:
     return not primary or primary in languages
 
 
-def _score_all(
-    utterances: Sequence[Utterance], scorer: Scorer, now_ms: Callable[[], int]
-) -> list[Scored | Rejected]:
+def _score_all(utterances: Sequence[Utterance], scorer: Scorer, now_ms: Callable[[], int]) -> list[Scored | Rejected]:
     texts = [utterance.text for utterance in utterances]
     channels = [utterance.channel for utterance in utterances]
     try:

@@ -73,6 +73,12 @@ class Timers:
             return None
         return min(self._streams.values())
 
+    @property
+    def overdue(self) -> bool:
+        """Whether a deadline has come that was not fired yet."""
+        now = self.stream_ms
+        return now is not None and bool(self._heap) and self._heap[0][0] <= now
+
     def due(self, limit: int = 1_000) -> list[str]:
         """Disarm and return at most `limit` keys whose deadline has come, earliest first."""
         now = self.stream_ms

@@ -1,0 +1,164 @@
+"""History through the same pipeline: for a new model, a new rule, or a lost table. `python -m flows.replay --help`.
+
+Reads the source topics from their beginning to where they end now, with a state of its own, and stops. Rows have
+the same identities as the live job's, so in the same store they replace them. Nothing is published: nobody is
+alerted of the past. With a store of its own it is a back-test, and says what each rule would have raised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.recovery import RecoveryConfig
+from bytewax.run import cli_main
+
+from flows.intake import Accepted, Intake
+from flows.live import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
+from flows.pipeline import Ends, pipeline
+from flows.settings import Settings, SettingsError
+from models.bundle import BundleError
+from operators.kafka_client import KafkaSourceError
+from operators.kafka_sink import Outgoing
+from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
+from operators.records import Raw, StreamTime
+from operators.rules import Rules, RulesError
+from operators.ticks import TickSource, Timers
+
+ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc))
+
+
+class Window:
+    """Lets through the events of a time range, and knows when all partitions were read and all sessions closed."""
+
+    def __init__(self, intake: Intake, timers: Timers, begin: datetime, end: datetime) -> None:
+        self._intake = intake
+        self._timers = timers
+        self._begin_ms = int(begin.timestamp() * 1000)
+        self._end_ms = int(end.timestamp() * 1000)
+        self._caught_up: set[str] = set()
+        self._done = threading.Event()
+
+    def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
+        """The intake step, less what is outside the range."""
+        for item in batch:
+            if isinstance(item, StreamTime) and item.caught_up:
+                self._caught_up.add(item.partition_key)
+                if len(self._caught_up) == item.partitions and not self._timers.overdue:
+                    self._done.set()
+        return self._intake([item for item in batch if isinstance(item, StreamTime) or self._inside(item)])
+
+    def done(self) -> bool:
+        """Whether the replay may end."""
+        return self._done.is_set()
+
+    def _inside(self, raw: Raw) -> bool:
+        event_ms = event_time_ms(raw.payload)
+        return event_ms is None or self._begin_ms <= event_ms < self._end_ms
+
+
+class Tally(DynamicSink[tuple[str, Outgoing]]):  # type: ignore[misc]  # bytewax carries no types
+    """Counts what would have been published, by rule and transition."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _TallyPart:
+        """Make the one part: a replay is one process with one worker."""
+        return _TallyPart(self.counts)
+
+
+class _TallyPart(StatelessSinkPartition[tuple[str, Outgoing]]):  # type: ignore[misc]  # bytewax carries no types
+    def __init__(self, counts: Counter[tuple[str, str]]) -> None:
+        self._counts = counts
+
+    def write_batch(self, items: list[tuple[str, Outgoing]]) -> None:
+        for _, item in items:
+            record: dict[str, Any] = msgspec.json.decode(item.payload)
+            self._counts[record.get("rule", record.get("reason", "")), record.get("transition", "rejected")] += 1
+
+
+def replay(settings: Settings, begin: datetime, end: datetime) -> tuple[Tally, Tally]:
+    """Run to the present end of the topics; returns what would have been published: escalations and dead letters."""
+    escalations, dead_letters = Tally(), Tally()
+    flow = _build(settings, begin, end, escalations, dead_letters)
+    cli_main(
+        flow,
+        epoch_interval=timedelta(seconds=settings.epoch),
+        recovery_config=RecoveryConfig(str(recovery_store(settings))),
+    )
+    return escalations, dead_letters
+
+
+def _build(settings: Settings, begin: datetime, end: datetime, escalations: Tally, dead_letters: Tally) -> Dataflow:
+    rules, timers = Rules.load(settings.rules), Timers()
+    window = Window(make_intake(settings, make_scorer(settings), now_ms), timers, begin, end)
+    ends = Ends(
+        source=KafkaSource(
+            settings.brokers,
+            settings.topic_list(),
+            settings=settings.kafka,
+            options=ReadOptions(batch=settings.batch, credit=settings.credit),
+            stop=window.done,
+        ),
+        ticks=TickSource(timers, window.done),
+        store=make_store(settings),
+        escalations=escalations,
+        dead_letters=dead_letters,
+    )
+    return pipeline(ends, window, make_reducer(settings, rules), timers, rules.keyword_bits, shard="0")
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return instant if instant.tzinfo else instant.replace(tzinfo=timezone.utc)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.replay",
+        description="Read the source topics again, from their beginning to where they end now, and write the rows anew."
+        " Nothing is published. Brokers, topics and the store come from UNDERTONE_* variables (docs/data-engineers.md).",
+        epilog="back-test a rule: python -m flows.replay --from 2026-10-01 --rules new.yaml --store chdb:///tmp/backtest"
+        " (a session that began before --from is cut there)",
+    )
+    parser.add_argument("--from", dest="begin", type=_instant, default=ALWAYS[0], help="first event time, ISO 8601, UTC")
+    parser.add_argument("--to", dest="end", type=_instant, default=ALWAYS[1], help="event time to stop before")
+    parser.add_argument("--rules", type=Path, help="other rules than UNDERTONE_RULES")
+    parser.add_argument("--store", help="other store than UNDERTONE_STORE, for example chdb:///tmp/backtest")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0 when the end was reached, 2 for a wrong configuration."""
+    options = _parser().parse_args(argv)
+    try:
+        settings = Settings.from_env(os.environ)
+        changes: dict[str, object] = {"processes": 1}
+        changes |= {"rules": options.rules} if options.rules else {}
+        changes |= {"store": options.store} if options.store else {}
+        with tempfile.TemporaryDirectory(prefix="undertone-replay-") as folder:
+            settings = msgspec.structs.replace(settings, **changes, state_dir=Path(folder))
+            tallies = replay(settings, options.begin, options.end)
+    except (SettingsError, RulesError, BundleError, KafkaSourceError) as error:
+        print(f"flows.replay: {error}", file=sys.stderr)
+        return 2
+    for tally in tallies:
+        for (what, step), count in sorted(tally.counts.items()):
+            print(f"{count:8d}  {step:10s}  {what}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""Kafka out, effectively once: what a replay sends again and the topic holds already is held back.
+
+Promises: when an epoch is committed, every record of it is acknowledged by all in-sync replicas; after a crash the
+records between the last snapshot and the end of the topic are read, and each of them is suppressed when the replay
+brings it again. That needs an identity that depends on the data alone, and one writer. Records are sent when they
+come, not at the end of the epoch: a crash may publish what is then replayed, but never twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, cast
+from zlib import crc32
+
+import msgspec
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from operators import metrics
+from operators.kafka_client import LOG, client_config, list_partitions, split_part_key, watermarks
+
+IDENTITY_HEADER: Final = "id"
+SETTLE_SECONDS: Final = 1.0
+SCAN_LIMIT: Final = 500_000
+DELIVERY_SECONDS: Final = 30.0
+_PRODUCER: Final[dict[str, Any]] = {
+    "linger.ms": 2,
+    "compression.type": "lz4",
+    "message.timeout.ms": int(DELIVERY_SECONDS * 1000),
+}
+_PRODUCER_OURS: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all"}
+_SCANNER_OURS: Final[dict[str, Any]] = {
+    "auto.offset.reset": "earliest",
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "fetch.wait.max.ms": 20,
+}
+
+State = tuple[int, int]
+"""Layout (1, offset): the tail of the topic from `offset` on may hold records that a replay sends again."""
+
+
+class KafkaSinkError(RuntimeError):
+    """Records could not be delivered, so their epoch must not be committed. Holds no payload."""
+
+
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """One record to publish."""
+
+    identity: str
+    """Deterministic and unique within the topic; travels in the header `id`."""
+    payload: bytes
+    key: bytes | None = None
+    """Kafka key; the partition is chosen by the key of the item."""
+    headers: tuple[tuple[str, bytes], ...] = ()
+    broker_ms: int = 0
+    """When Kafka got the record that led to this one, for the latency; 0 when unknown."""
+
+
+class _Partition(StatefulSinkPartition[Outgoing, State]):
+    def __init__(self, sink: KafkaSink, topic: str, partition: int, state: State | None) -> None:
+        self._sink = sink
+        self._topic = topic
+        self._partition = partition
+        self._failure: KafkaError | None = None
+        self._in_flight = 0
+        self._published, self._end = sink.scan(topic, partition, None if state is None else state[1])
+
+    def write_batch(self, values: list[Outgoing]) -> None:
+        """Send at once what the topic does not hold yet."""
+        self._raise_failure()
+        for item in values:
+            if self._published.pop(item.identity, None) is None:
+                self._send(item)
+            else:
+                metrics.REPEATS_HELD.labels(self._topic).inc()
+        self._sink.producer.poll(0)
+
+    def snapshot(self) -> State:
+        """Wait for every acknowledgement; the engine commits the epoch only after this returns."""
+        deadline = time.monotonic() + DELIVERY_SECONDS + 5
+        while self._in_flight and time.monotonic() < deadline:
+            self._sink.producer.flush(0.5)
+            self._raise_failure()
+        self._raise_failure()
+        if self._in_flight:
+            raise KafkaSinkError(f"{self._name()}: {self._in_flight} records are not acknowledged")
+        # What was found on the way up but not replayed yet may still come, even after the next crash.
+        return (1, min(self._published.values(), default=self._end))
+
+    def _send(self, item: Outgoing) -> None:
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while not self._queued(item):
+            self._sink.producer.poll(0.1)
+            self._raise_failure()
+            if time.monotonic() > deadline:
+                raise KafkaSinkError(f"{self._name()}: Kafka takes no records")
+        self._in_flight += 1
+
+    def _queued(self, item: Outgoing) -> bool:
+        """Hand one record to the client; False when its queue is full."""
+        headers: list[tuple[str, str | bytes | None]] = [(IDENTITY_HEADER, item.identity.encode()), *item.headers]
+        try:
+            self._sink.producer.produce(
+                self._topic,
+                item.payload,
+                item.key,
+                self._partition,
+                on_delivery=lambda error, message: self._delivered(error, message, item.broker_ms),
+                headers=headers,
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            raise KafkaSinkError(f"{self._name()}: {error.args[0].str()}") from None
+        return True
+
+    def _delivered(self, error: KafkaError | None, message: Message, broker_ms: int) -> None:
+        self._in_flight -= 1
+        if error is not None:
+            self._failure = error
+            return
+        self._end = max(self._end, cast(int, message.offset()) + 1)
+        metrics.PUBLISHED.labels(self._topic).inc()
+        if broker_ms:
+            metrics.ESCALATION_LATENCY.observe(time.time() - broker_ms / 1000)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise KafkaSinkError(f"{self._name()}: a record was not delivered: {self._failure.str()}")
+
+    def _name(self) -> str:
+        return f"Kafka topic {self._topic} partition {self._partition}"
+
+
+class KafkaSink(FixedPartitionedSink[Outgoing, State]):
+    """One topic; the partition of an item is the CRC-32 of its key, modulo the number of partitions.
+
+    Args:
+        brokers: Bootstrap list.
+        topic: Must exist. Add partitions to it only after a drain: a replay must find its records where it left them.
+        settings: librdkafka settings passed through.
+        settle_seconds: How long after a crash a request of the dead process may still arrive at the broker.
+        scan_limit: At most so many of the newest records of a partition are compared with a replay.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        topic: str,
+        *,
+        settings: Mapping[str, str] | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
+        scan_limit: int = SCAN_LIMIT,
+    ) -> None:
+        self._producer_config = {**client_config(brokers, _PRODUCER, settings or {}), **_PRODUCER_OURS}
+        self._producer_config.pop("group.id")
+        self._scanner_config = {**client_config(brokers, {}, settings or {}), **_SCANNER_OURS}
+        self._topic = topic
+        self._scan_limit = scan_limit
+        self._settled_at = time.monotonic() + settle_seconds
+        self._producer: Producer | None = None
+
+    @property
+    def producer(self) -> Producer:
+        """The one producer of this process for this topic."""
+        if self._producer is None:
+            self._producer = Producer({**self._producer_config, "logger": LOG})
+        return self._producer
+
+    def list_parts(self) -> list[str]:
+        """One sink partition for each of the topic."""
+        return list_partitions(self._scanner_config, (self._topic,))
+
+    def part_fn(self, item_key: str) -> int:
+        """Place a key."""
+        return crc32(item_key.encode())
+
+    def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
+        """Open one partition: read what a crash may have left behind the snapshot."""
+        topic, partition = split_part_key(for_part)
+        return _Partition(self, topic, partition, resume_state)
+
+    def scan(self, topic: str, partition: int, start: int | None) -> tuple[dict[str, int], int]:
+        """Identities in the tail from `start` on (from the beginning if None) with their offsets, and its end."""
+        time.sleep(max(0.0, self._settled_at - time.monotonic()))
+        consumer = Consumer({**self._scanner_config, "logger": LOG})
+        try:
+            low, high = watermarks(consumer, TopicPartition(topic, partition))
+            first = max(low if start is None else start, low, high - self._scan_limit)
+            consumer.assign([TopicPartition(topic, partition, first)])
+            return (_identities(consumer, high) if first < high else {}), high
+        except KafkaException as error:
+            raise KafkaSinkError(f"cannot read the end of Kafka topic {topic}: {error.args[0].str()}") from None
+        finally:
+            consumer.close()
+
+
+def _identities(consumer: Consumer, end: int) -> dict[str, int]:
+    found: dict[str, int] = {}
+    deadline = time.monotonic() + DELIVERY_SECONDS
+    while time.monotonic() < deadline:
+        for message in consumer.consume(1000, 0.1):
+            deadline = time.monotonic() + DELIVERY_SECONDS
+            error = message.error()
+            offset = cast(int, message.offset())
+            if error is None:
+                found.update((identity, offset) for identity in _identity(message))
+            elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+                raise KafkaException(error)
+            if offset + (error is None) >= end:
+                return found
+    raise KafkaSinkError(f"the end of a Kafka topic could not be read within {DELIVERY_SECONDS:.0f} s")
+
+
+def _identity(message: Message) -> list[str]:
+    """The record's identity; none if somebody else wrote it."""
+    headers = cast("list[tuple[str, bytes]]", message.headers() or [])
+    return [value.decode() for name, value in headers if name == IDENTITY_HEADER]

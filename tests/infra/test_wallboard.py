@@ -1,14 +1,23 @@
 """The wall fits its terminal, says what matters without colour, and reads what the store holds."""
 
 import io
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
+from clickhouse_connect.driver.client import Client
 from rich.cells import cell_len
 from rich.console import Console
 
-from infra.wallboard import Alert, Conversation, Latency, Queue, Snapshot, render
+from infra.clickhouse.migrate import migrate
+from infra.clickhouse.render import Target
+from infra.store import open_store
+from infra.wallboard import Alert, Conversation, Latency, Queue, Snapshot, Wall, render, watch
 
 AT = 1_750_000_000_000
+NOON = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+"""Recent, because the store forgets texts after 30 days."""
 QUEUES = tuple(
     Queue(name=f"{name}-retention-and-save-desk"[:30], messages=7 * n, negative=n / 8, before=before)
     for n, (name, before) in enumerate([("bank", 0.5), ("telecom", None), ("airline", 0.0), ("health", 0.4)] * 2, 1)
@@ -98,3 +107,114 @@ def test_text_of_customers_cannot_move_the_cursor() -> None:
     text = "\n".join(drawn(Snapshot(at_ms=AT, alerts=(alert,)), 120))
     assert "\x1b" not in text
     assert "[red]not markup[/red]" in text
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """An embedded store with the schema, on a path of its own."""
+    client = open_store(f"chdb://{tmp_path_factory.mktemp('wall')}")
+    migrate(client, Target())
+    yield client
+    client.close()
+
+
+def insert(store: Client, table: str, *rows: dict[str, object]) -> None:
+    for row in rows:
+        store.insert(table, [list(row.values())], column_names=list(row), database="undertone")
+
+
+def message(event_id: str, minute: int, queue: str, label: str, **more: object) -> dict[str, object]:
+    return {
+        "tenant": "t", "event_id": event_id, "event_time": NOON + timedelta(minutes=minute), "queue": queue,
+        "label": label, "speaker": "customer", "kind": "utterance", "customer_key": 0xC0FFEE, "version": 0, **more,
+    }  # fmt: skip
+
+
+def session(name: str, customer_key: int, level: float, minute: int, **more: object) -> dict[str, object]:
+    return {
+        "tenant": "t", "session_id": name, "customer_key": customer_key, "started_time": NOON,
+        "ended_time": NOON + timedelta(minutes=minute), "final_level": level, "messages": 3, "queue": "bank",
+        "channels": ["chat", "voice"], "version": 1, **more,
+    }  # fmt: skip
+
+
+def step(version: int, transition: str, state: str, level: int, reason: str, excerpt: str) -> dict[str, object]:
+    return {
+        "tenant": "t", "escalation_id": "e1", "raised_time": NOON + timedelta(minutes=20),
+        "event_time": NOON + timedelta(minutes=20 + version), "version": version, "transition": transition,
+        "state": state, "level": level, "family": "angry", "route": "supervisor", "queue": "bank", "channel": "chat",
+        "customer_key": 0xC0FFEE, "session_id": "s1", "reason": reason, "excerpt": excerpt,
+    }  # fmt: skip
+
+
+def test_an_empty_store_gives_an_empty_wall(store: Client) -> None:
+    assert Wall(store).snapshot() == Snapshot()
+
+
+def test_the_wall_reads_what_the_store_holds(store: Client) -> None:
+    insert(
+        store,
+        "scored_events",
+        message("old", 0, "bank", "neutral"),
+        message("a", 20, "bank", "negative", redactions=2),
+        message("b", 21, "bank", "neutral"),
+        message("b", 21, "bank", "negative", version=2, revision=1),
+        message("c", 22, "telecom", "positive", customer_key=7),
+        message("agent", 22, "bank", "negative", speaker="agent"),
+    )
+    insert(store, "sessions", session("s1", 0xC0FFEE, -0.5, 21), session("s2", 7, 0.4, 22), session("past", 8, -0.9, 0))
+    turn = {"tenant": "t", "customer_key": 0xC0FFEE, "session_id": "s1", "speaker": "customer", "kind": "utterance"}
+    insert(
+        store,
+        "trajectory",
+        {**turn, "event_id": "a", "event_time": NOON + timedelta(minutes=20), "trend": "no_change", "version": 1},
+        {**turn, "event_id": "b", "event_time": NOON + timedelta(minutes=21), "trend": "declining", "version": 1},
+    )
+    insert(
+        store,
+        "escalations",
+        step(1, "raised", "active", 2, "level -0.5 < -0.4", "enough"),
+        step(2, "level_up", "active", 3, "level -0.8 < -0.7", "more than enough"),
+        step(3, "cleared", "resolved", 3, "level -0.1 > -0.2", "thanks"),
+    )
+    place = {"topic": "t", "partition": 0, "stage": "decode", "broker_time": NOON}
+    insert(
+        store,
+        "dead_letters",
+        *({**place, "offset": n, "reason": reason} for n, reason in enumerate(("empty", "not_json", "empty"))),
+    )
+
+    shot = Wall(store).snapshot()
+
+    assert shot.at_ms == int((NOON + timedelta(minutes=22)).timestamp() * 1000)
+    assert (shot.messages, shot.customers, shot.redactions, shot.raised) == (5, 2, 2, 1)
+    assert shot.rejected == (("empty", 2), ("not_json", 1))
+    bank, telecom = shot.queues
+    assert (bank.name, bank.messages, bank.negative, bank.before) == ("bank", 2, 1.0, 0.0)
+    assert (telecom.name, telecom.messages, telecom.negative, telecom.before) == ("telecom", 1, 0.0, None)
+    unhappiest, happy = shot.conversations
+    assert (unhappiest.customer, unhappiest.trend, unhappiest.alert) == ("00000000", "declining", 0)
+    assert unhappiest.path == ("chat", "voice")
+    assert (round(happy.level, 2), happy.trend) == (0.4, "not_calculated")
+    (alert,) = shot.alerts
+    assert (alert.level, alert.state, alert.reason) == (3, "resolved", "level -0.8 < -0.7")
+    assert alert.excerpt == "more than enough"
+
+
+def test_the_rate_is_measured_from_one_look_to_the_next(store: Client) -> None:
+    wall = Wall(store)
+    assert wall.snapshot().rate is None
+    time.sleep(0.1)
+    insert(store, "scored_events", message("d", 23, "bank", "neutral"))
+    rate = wall.snapshot().rate
+    assert rate is not None
+    assert rate > 0
+
+
+def test_without_a_screen_the_wall_speaks_in_lines() -> None:
+    out = io.StringIO()
+    left = iter([False, False, True])
+    watch(Console(file=out, width=200), lambda: FULL, lambda: next(left), refresh=0)
+    (only,) = out.getvalue().splitlines()
+    assert only.startswith("15:06:40 event time, 12345 messages, 678 customers, 17 escalations, 7 dead letters")
+    assert "Unbelievable" not in only

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from flows.settings import Settings, SettingsError
 from operators.decode import decode, decode_feedback
@@ -86,17 +86,18 @@ def _raise_undelivered(error: object, _message: Message) -> None:
 def _dead_letters(consumer: Consumer, topic: str) -> Iterator[Rejected]:
     partitions = consumer.list_topics(topic, timeout=POLL_SECONDS).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-    ended: set[int] = set()
-    while len(ended) < len(partitions):
+    ended = 0
+    while ended < len(partitions):
         message = consumer.poll(POLL_SECONDS)
         if message is None:
             raise KafkaException(f"{topic}: the broker sent nothing for {POLL_SECONDS:.0f} s")
-        if message.error() is None:
-            yield msgspec.json.decode(message.value(), type=Rejected)
-        elif message.error().name() == "_PARTITION_EOF":
-            ended.add(message.partition())
+        error = message.error()
+        if error is None:
+            yield msgspec.json.decode(message.value() or b"", type=Rejected)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended += 1
         else:
-            raise KafkaException(message.error())
+            raise KafkaException(error)
 
 
 def _fetch(consumer: Consumer, origin: Origin) -> Message | None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Window:
         return event_ms is None or self._begin_ms <= event_ms < self._end_ms
 
 
-class Tally(DynamicSink[tuple[str, Outgoing]]):  # type: ignore[misc]  # bytewax carries no types
+class Tally(DynamicSink[tuple[str, Outgoing]]):
     """Counts what would have been published, by rule and transition."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Tally(DynamicSink[tuple[str, Outgoing]]):  # type: ignore[misc]  # bytewax
         return _TallyPart(self.counts)
 
 
-class _TallyPart(StatelessSinkPartition[tuple[str, Outgoing]]):  # type: ignore[misc]  # bytewax carries no types
+class _TallyPart(StatelessSinkPartition[tuple[str, Outgoing]]):
     def __init__(self, counts: Counter[tuple[str, str]]) -> None:
         self._counts = counts
 
@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="back-test a rule: python -m flows.replay --from 2026-10-01 --rules new.yaml --store chdb:///tmp/backtest"
         " (a session that began before --from is cut there)",
     )
-    parser.add_argument("--from", dest="begin", type=_instant, default=ALWAYS[0], help="first event time, ISO 8601, UTC")
+    parser.add_argument(
+        "--from", dest="begin", type=_instant, default=ALWAYS[0], help="first event time, ISO 8601, UTC"
+    )
     parser.add_argument("--to", dest="end", type=_instant, default=ALWAYS[1], help="event time to stop before")
     parser.add_argument("--rules", type=Path, help="other rules than UNDERTONE_RULES")
     parser.add_argument("--store", help="other store than UNDERTONE_STORE, for example chdb:///tmp/backtest")

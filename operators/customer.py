@@ -19,7 +19,7 @@ Output = Turn | SessionUpdate | Escalation
 Input = Message | Tick | StreamTime
 
 
-class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):  # type: ignore[misc]  # bytewax carries no types
+class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
     """One customer's state between two snapshots.
 
     Each activation gives all values that reached this customer, in order; a session that several of them

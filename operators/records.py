@@ -43,7 +43,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all records: immutable, fields by name only."""
 
 
-class Origin(Record, kw_only=True):
+class Origin(Record, frozen=True, kw_only=True):
     """Where a record was read: enough to find it again in Kafka."""
 
     topic: str
@@ -53,42 +53,42 @@ class Origin(Record, kw_only=True):
     """Kafka's own timestamp of the record; latency is measured from here."""
 
 
-class Raw(Record, kw_only=True):
+class Raw(Record, frozen=True, kw_only=True):
     """A Kafka record as it was read. `None` is a tombstone; it is rejected as empty."""
 
     payload: bytes | None
     origin: Origin
 
 
-class Ref(Record, kw_only=True):
+class Ref(Record, frozen=True, kw_only=True):
     """One way to recognise a customer, for example `{"type": "email", "value": ...}`."""
 
     type: Annotated[str, Meta(min_length=1, max_length=40)]
     value: Id
 
 
-class Customer(Record, kw_only=True):
+class Customer(Record, frozen=True, kw_only=True):
     """Who the customer is, as the source knows it. Raw values never leave `decode`'s next stage."""
 
     id: Id | None = None
     refs: Annotated[list[Ref], Meta(max_length=16)] = []
 
 
-class Acoustic(Record, kw_only=True):
+class Acoustic(Record, frozen=True, kw_only=True):
     """Timing of speech, when the source measures it. For customers only; off by default."""
 
     silence_ms: Millis = 0
     overtalk_ms: Millis = 0
 
 
-class Rating(Record, kw_only=True):
+class Rating(Record, frozen=True, kw_only=True):
     """A survey answer on the scale that was asked."""
 
     scale: Literal["csat5", "nps", "ces7"]
     value: Annotated[int, Meta(ge=0, le=10)]
 
 
-class Event(Record, kw_only=True):
+class Event(Record, frozen=True, kw_only=True):
     """One thing that happened in a conversation (contract `undertone.event/1`).
 
     Identity is `(tenant, event_id, revision)`: the same event twice counts once. A higher `revision` of the
@@ -140,7 +140,7 @@ class Reason(str, Enum):
     NOT_SCORABLE = "not_scorable"
 
 
-class Rejected(Record, kw_only=True):
+class Rejected(Record, frozen=True, kw_only=True):
     """A record that could not be accepted: which stage refused it, why, and where it is in Kafka.
 
     It never holds the payload: the source topic still does, and text must not leak through errors.
@@ -153,7 +153,7 @@ class Rejected(Record, kw_only=True):
     """Path of the offending field (our own schema's name, never a value), empty when none is to blame."""
 
 
-class Utterance(Record, kw_only=True):
+class Utterance(Record, frozen=True, kw_only=True):
     """An event whose text is ready to score: cleaned for its channel, redacted, its customer pseudonymous.
 
     Events without text (opened, hold, transfer, rating ...) pass here too, with `text = ""`.
@@ -189,7 +189,7 @@ class Utterance(Record, kw_only=True):
     origin: Origin
 
 
-class Scored(Record, kw_only=True):
+class Scored(Record, frozen=True, kw_only=True):
     """An utterance with what the model says of it. Probabilities in [0, 1], quantised to 1e-4."""
 
     utterance: Utterance
@@ -217,7 +217,7 @@ class Scored(Record, kw_only=True):
     """Wall clock when scored; only for latency, never for results."""
 
 
-class Message(Record, kw_only=True):
+class Message(Record, frozen=True, kw_only=True):
     """What the keyed step gets to see of a scored utterance: numbers, ids, a short excerpt, and no more."""
 
     tenant: str
@@ -250,13 +250,13 @@ class Message(Record, kw_only=True):
     model_version: str
 
 
-class Tick(Record, kw_only=True):
+class Tick(Record, frozen=True, kw_only=True):
     """Stream time passing: no event of the partition will be earlier than `stream_ms`, bar late ones."""
 
     stream_ms: int
 
 
-class StreamTime(Record, kw_only=True):
+class StreamTime(Record, frozen=True, kw_only=True):
     """How far one Kafka partition has come in event time; follows the records that it was computed from."""
 
     partition_key: str
@@ -279,7 +279,7 @@ class StreamTime(Record, kw_only=True):
         return [(f"~{route}", self) for route in range(self.routes)]
 
 
-class Turn(Record, kw_only=True):
+class Turn(Record, frozen=True, kw_only=True):
     """The rolling values of one customer after one message, in event order (table `trajectory`)."""
 
     tenant: str
@@ -345,7 +345,7 @@ class Turn(Record, kw_only=True):
     model_version: str
 
 
-class SessionUpdate(Record, kw_only=True):
+class SessionUpdate(Record, frozen=True, kw_only=True):
     """One customer's session across channels, as known now; a higher version replaces it (table `sessions`)."""
 
     tenant: str
@@ -398,7 +398,7 @@ class SessionUpdate(Record, kw_only=True):
     model_version: str
 
 
-class Evidence(Record, kw_only=True):
+class Evidence(Record, frozen=True, kw_only=True):
     """What an alert stands on. Numbers and ids; the excerpt is redacted."""
 
     score: float
@@ -415,7 +415,7 @@ class Evidence(Record, kw_only=True):
     """The triggering message first, then up to two customer messages before it."""
 
 
-class Escalation(Record, kw_only=True):
+class Escalation(Record, frozen=True, kw_only=True):
     """One step in the life of one alert (topic `undertone.escalations`, table `escalations`)."""
 
     schema: Literal["undertone.escalation/1"] = "undertone.escalation/1"
@@ -450,7 +450,7 @@ class Escalation(Record, kw_only=True):
     """Kafka's timestamp of the triggering record; latency = publication - this."""
 
 
-class Feedback(Record, kw_only=True):
+class Feedback(Record, frozen=True, kw_only=True):
     """What a supervisor did with an alert (topic `undertone.feedback`, contract `undertone.feedback/1`)."""
 
     schema: Literal["undertone.feedback/1"]

@@ -1,0 +1,85 @@
+"""The sink of all rows: buffer in `write_batch`, flush and wait in `snapshot()`, raise when that fails.
+
+Bytewax calls `snapshot()` once per epoch before it commits the epoch, so a committed epoch's rows are stored. After
+a crash the last epochs are replayed and their rows inserted again; identity and version in each table make that
+harmless. The sink itself keeps no state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from operators import metrics
+from operators.flusher import Flusher, FlushPolicy, OnInserted
+from operators.row_store import Connector
+from operators.rows import TABLES, Row
+
+Block = tuple[str, Sequence[Row]]
+"""A table and rows for it."""
+
+_BROKER_TIME = {
+    name: table.columns.index("broker_time") for name, table in TABLES.items() if "broker_time" in table.columns
+}
+
+
+def observe(table: str, rows: Sequence[Row]) -> None:
+    """Count acknowledged rows, and how long after Kafka's timestamp they could be queried."""
+    metrics.ROWS.labels(table).inc(len(rows))
+    at = _BROKER_TIME.get(table)
+    if at is not None:
+        now_ms = time.time() * 1000
+        latency = metrics.ROW_LATENCY.labels(table)
+        for row in rows:
+            latency.observe(max(0.0, now_ms - row[at]) / 1000)
+
+
+class ClickHouseSink(FixedPartitionedSink[Block, None]):
+    """Items are `(key, (table, rows))`; the key `str(i)` belongs to partition `rows-<i>`, one for each worker."""
+
+    def __init__(
+        self,
+        connect: Connector,
+        *,
+        partitions: int = 1,
+        flush_interval: float = 0.5,
+        policy: FlushPolicy | None = None,
+        on_inserted: OnInserted = observe,
+    ) -> None:
+        self._connect = connect
+        self._partitions = partitions
+        self._policy = policy or FlushPolicy(interval=flush_interval)
+        self._on_inserted = on_inserted
+
+    def list_parts(self) -> list[str]:
+        """Every worker can write every partition."""
+        return [f"rows-{at:05}" for at in range(self._partitions)]
+
+    def part_fn(self, item_key: str) -> int:
+        """Keys are numbers of partitions."""
+        return int(item_key)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> RowsPartition:  # noqa: ARG002 - Bytewax passes them by position
+        """Start the partition's thread; it connects at its first insert."""
+        return RowsPartition(Flusher(self._connect, self._policy, self._on_inserted))
+
+
+class RowsPartition(StatefulSinkPartition[Block, None]):
+    """One worker's rows."""
+
+    def __init__(self, flusher: Flusher) -> None:
+        self._flusher = flusher
+
+    def write_batch(self, values: list[Block]) -> None:
+        """Buffer; raises `StoreError` when an earlier insert failed for good."""
+        self._flusher.add(values)
+
+    def snapshot(self) -> None:
+        """Wait until all rows are acknowledged; raises `StoreError` when they cannot be stored."""
+        self._flusher.flush()
+
+    def close(self) -> None:
+        """Flush and end the thread."""
+        self._flusher.close()

@@ -1,0 +1,145 @@
+"""Rows on their way to the store: buffered by the worker, inserted by one background thread.
+
+The thread inserts about every `interval` seconds, so that rows are fresh between epochs, and at once when many wait.
+`flush` returns when everything added before is acknowledged; a failure that outlasts the deadline is raised at the
+next call, whichever it is, and stays: the job restarts from its snapshot and its replay brings the rows again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from operators.row_store import Connector, RowStore, StoreError
+from operators.rows import Row
+
+OnInserted = Callable[[str, Sequence[Row]], None]
+
+
+class FlushPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When rows are inserted, and how long a failing store is borne with. Times in seconds."""
+
+    interval: float = 0.5
+    max_rows: int = 50_000
+    """Insert at once when so many rows wait; the worker is held back while four times as many do."""
+    retry_first: float = 0.1
+    """Wait before the first retry; each next wait is twice as long, up to `retry_longest`."""
+    retry_longest: float = 5.0
+    deadline: float = 60.0
+    """Give up on an insert that has failed for so long."""
+
+
+def _ignore(table: str, rows: Sequence[Row]) -> None:
+    """Nobody is interested."""
+
+
+class Flusher:
+    """Buffer and background thread of one sink partition. `add`, `flush` and `close` are called by one worker."""
+
+    def __init__(self, connect: Connector, policy: FlushPolicy, on_inserted: OnInserted = _ignore) -> None:
+        self._connect = connect
+        self._policy = policy
+        self._on_inserted = on_inserted
+        self._changed = threading.Condition()
+        self._waiting: dict[str, list[Row]] = {}
+        self._pending = 0
+        """Rows waiting or being inserted."""
+        self._hurry = False
+        self._closing = False
+        self._error: StoreError | None = None
+        self._thread = threading.Thread(target=self._run, name="row-flusher", daemon=True)
+        self._thread.start()
+
+    def add(self, blocks: Iterable[tuple[str, Sequence[Row]]]) -> None:
+        """Take rows by table; waits while far too many are on their way.
+
+        Raises:
+            StoreError: an earlier insert failed for good.
+        """
+        with self._changed:
+            for table, rows in blocks:
+                self._waiting.setdefault(table, []).extend(rows)
+                self._pending += len(rows)
+            if self._pending >= self._policy.max_rows:
+                self._hurry = True
+                self._changed.notify_all()
+            self._changed.wait_for(lambda: self._error or self._pending < 4 * self._policy.max_rows)
+            self._raise_error()
+
+    def flush(self) -> None:
+        """Insert all that was added and wait until it is acknowledged.
+
+        Raises:
+            StoreError: an insert failed for good.
+        """
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._error or self._pending == 0)
+            self._raise_error()
+
+    def close(self) -> None:
+        """Flush and end the thread.
+
+        Raises:
+            StoreError: the last rows could not be stored.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise StoreError(str(self._error), permanent=self._error.permanent)
+
+    def _run(self) -> None:
+        store: RowStore | None = None
+        try:
+            while (batch := self._next_batch()) is not None:
+                for table, rows in batch.items():
+                    store = self._insert(store, table, rows)
+                    self._on_inserted(table, rows)
+                    self._acknowledge(len(rows))
+        except Exception as error:  # whatever ends this thread must reach the worker
+            self._fail(error)
+        finally:
+            if store is not None:
+                store.close()
+
+    def _next_batch(self) -> dict[str, list[Row]] | None:
+        """Wait for the interval or a call to hurry, and take what waits; None when closing and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._hurry or self._closing, timeout=self._policy.interval)
+            batch, self._waiting = self._waiting, {}
+            self._hurry = False
+            return None if self._closing and not batch else batch
+
+    def _insert(self, store: RowStore | None, table: str, rows: list[Row]) -> RowStore:
+        """Insert, trying again with growing waits until the deadline; a connection that failed is made anew."""
+        give_up = time.monotonic() + self._policy.deadline
+        wait = self._policy.retry_first
+        while True:
+            try:
+                store = store or self._connect()
+                store.insert(table, rows)
+                return store
+            except StoreError as error:
+                if error.permanent or time.monotonic() + wait > give_up:
+                    raise
+            time.sleep(wait)
+            wait = min(2 * wait, self._policy.retry_longest)
+
+    def _acknowledge(self, rows: int) -> None:
+        with self._changed:
+            self._pending -= rows
+            self._changed.notify_all()
+
+    def _fail(self, error: Exception) -> None:
+        with self._changed:
+            self._error = error if isinstance(error, StoreError) else StoreError(f"flusher: {type(error).__name__}")
+            self._changed.notify_all()

@@ -1,0 +1,68 @@
+"""The seam between the sink and a store of rows, and the fake that tests use in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Protocol
+
+from operators.rows import TABLES, Row
+
+
+class StoreError(RuntimeError):
+    """Rows could not be stored. The message names table, number of rows and cause, never a value of a row."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        """True when trying again cannot help: a wrong schema, a wrong password."""
+
+
+class RowStore(Protocol):
+    """A place for rows. One thread at a time uses it."""
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Store rows, in the column order of `rows.TABLES[table]`; on return they are durable and queryable.
+
+        Raises:
+            StoreError: they may or may not have been stored; storing them again does no harm.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connection."""
+        ...
+
+
+Connector = Callable[[], RowStore]
+
+
+class MemoryStore:
+    """Rows in a dictionary; `fail` makes coming inserts fail before or after they stored their rows."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Row]] = {table: [] for table in TABLES}
+        self.closed = False
+        self._lock = Lock()
+        self._failures: list[tuple[bool, bool]] = []
+
+    def fail(self, times: int = 1, *, stored: bool = False, permanent: bool = False) -> None:
+        """Let the next inserts fail; with `stored` only the answer is lost."""
+        self._failures += [(stored, permanent)] * times
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Append, or fail as told."""
+        width = len(TABLES[table].columns)
+        if any(len(row) != width for row in rows):
+            raise StoreError(f"{table}: a row has not {width} columns", permanent=True)
+        stored, permanent = self._failures.pop(0) if self._failures else (True, False)
+        failing = not stored or permanent
+        with self._lock:
+            if stored:
+                self.rows[table] += rows
+        if failing:
+            raise StoreError(f"{table}: {len(rows)} rows refused", permanent=permanent)
+
+    def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True

@@ -103,7 +103,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--action", choices=ACTIONS)
     parser.add_argument("--by", default="", metavar="PSEUDONYM", help="who says so; stored as given, so send no name")
     parser.add_argument("--tenant", default="demo", help="organisation of the alert (default: demo)")
-    parser.add_argument("--serve", metavar="HOST:PORT", help="show the page that dashboards link to, instead of sending")
+    parser.add_argument(
+        "--serve", metavar="HOST:PORT", help="show the page that dashboards link to, instead of sending"
+    )
     chosen = parser.parse_args(argv)
     if not chosen.serve and not (chosen.escalation and chosen.action):
         parser.error("--escalation and --action are needed (or --serve)")

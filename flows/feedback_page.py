@@ -22,7 +22,9 @@ MAX_BODY = 4096
 _STYLE = "body{font:18px system-ui;margin:3rem auto;max-width:34rem}button,input{font:inherit;padding:.4rem .8rem}"
 
 
-def page_server(address: tuple[str, int], send: Send, clock: Callable[[], datetime] | None = None) -> ThreadingHTTPServer:
+def page_server(
+    address: tuple[str, int], send: Send, clock: Callable[[], datetime] | None = None
+) -> ThreadingHTTPServer:
     """Make the server; the caller runs it. `clock` gives the time of the feedback."""
     now = clock or (lambda: datetime.now(timezone.utc))
     ticket = secrets.token_hex(16)  # a form that another site made does not have it
@@ -51,7 +53,9 @@ def page_server(address: tuple[str, int], send: Send, clock: Callable[[], dateti
             self._reply(*_deliver(said, send, now()))
 
         def _reply(self, status: int, body: str) -> None:
-            content = f'<!doctype html><meta charset="utf-8"><title>Feedback</title><style>{_STYLE}</style>{body}'.encode()
+            content = (
+                f'<!doctype html><meta charset="utf-8"><title>Feedback</title><style>{_STYLE}</style>{body}'.encode()
+            )
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
@@ -85,7 +89,8 @@ def _fields(query: str) -> dict[str, str]:
 def _form(asked: dict[str, str], ticket: str) -> str:
     kept = {name: asked.get(name, "") for name in ("escalation", "tenant", "action")}
     hidden = "".join(
-        f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in {**kept, "ticket": ticket}.items()
+        f'<input type="hidden" name="{name}" value="{escape(value)}">'
+        for name, value in {**kept, "ticket": ticket}.items()
     )
     what = kept["action"].replace("_", " ")
     return (

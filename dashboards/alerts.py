@@ -1,0 +1,216 @@
+"""Alert rules, where they are sent, and when they keep quiet.
+
+Each rule asks with the query of the panel it points at (`dashboards.sql`). A query returns text columns, which become
+labels, and exactly one number: more would be an error to Grafana. Rules watch queues and the pipeline, never single
+conversations: those are the job's own escalations, which reach supervisors by themselves.
+"""
+
+from __future__ import annotations
+
+from dashboards import escalations, pipeline, wallboard
+from dashboards.common import (
+    ACKNOWLEDGE_TARGET_S,
+    DATA_AGE_LIMIT_S,
+    DATA_SOURCE_UID,
+    DRIFT_LIMIT,
+    NEGATIVE_CLEAR,
+    NEGATIVE_LIMIT,
+    REJECT_LIMIT,
+    Json,
+    target,
+)
+from dashboards.site import Site, fit_target
+from dashboards.sql import ALL, data_age, drift, negative_alarm, open_alerts, reject_share
+
+GROUP = "undertone"
+INTERVAL_S = 30
+RECEIVER = "undertone-supervisors"
+CLOSED = "undertone-closed-hours"
+WEBHOOK_VARIABLE = "UNDERTONE_ALERT_WEBHOOK"
+
+
+def negative_queue() -> Json:
+    """A queue turned sour; hysteresis is in the query."""
+    return _rule(
+        "undertone-negative-queue",
+        "Queue turned negative",
+        negative_alarm(),
+        above=0,
+        minutes=30,
+        wait="1m",
+        severity="warning",
+        summary=f"{{{{ $labels.queue }}}}: {{{{ humanizePercentage $values.A.Value }}}} of messages negative "
+        f"(from {NEGATIVE_LIMIT:.0%} until below {NEGATIVE_CLEAR:.0%})",
+        panel=(wallboard.UID, 7),
+    )
+
+
+def unanswered() -> Json:
+    """Critical alerts that nobody has answered."""
+    return _rule(
+        "undertone-unanswered",
+        "Critical alert unanswered",
+        f"""
+        SELECT tenant, queue, toFloat64(countIf(age_s >= {ACKNOWLEDGE_TARGET_S})) AS value
+        FROM ({open_alerts(ALL)}
+        )
+        WHERE level = 3 AND route = 'supervisor' AND answered_time IS NULL
+        GROUP BY tenant, queue
+        """,
+        above=0,
+        minutes=10,
+        wait="0s",
+        severity="critical",
+        summary=f"{{{{ $labels.queue }}}}: {{{{ $values.A.Value }}}} critical alerts without an answer for "
+        f"{ACKNOWLEDGE_TARGET_S // 60} minutes",
+        panel=(escalations.UID, 13),
+    )
+
+
+def data_too_old() -> Json:
+    """Nothing arrives any more."""
+    return _rule(
+        "undertone-data-age",
+        "Data too old",
+        f"SELECT tenant, seconds AS value FROM ({data_age(ALL)}\n)",
+        above=DATA_AGE_LIMIT_S,
+        minutes=10,
+        wait="1m",
+        severity="critical",
+        summary="{{ $labels.tenant }}: newest message is {{ humanizeDuration $values.A.Value }} old",
+        panel=(pipeline.UID, 2),
+        no_data="Alerting",
+    )
+
+
+def drifted() -> Json:
+    """Scores of a channel are distributed otherwise than last week."""
+    return _rule(
+        "undertone-drift",
+        "Scores drifted",
+        f"SELECT toString(channel) AS channel, psi AS value FROM ({drift(ALL)}\n)",
+        above=DRIFT_LIMIT,
+        minutes=60,
+        wait="30m",
+        severity="info",
+        summary="{{ $labels.channel }}: stability index {{ $values.A.Value }}; look before trusting trends",
+        panel=(pipeline.UID, 12),
+    )
+
+
+def rejecting() -> Json:
+    """Too many records go to dead letters."""
+    return _rule(
+        "undertone-dead-letters",
+        "Records rejected",
+        f"SELECT topic, share AS value FROM ({reject_share()}\n)",
+        above=REJECT_LIMIT,
+        minutes=10,
+        wait="2m",
+        severity="warning",
+        summary="{{ $labels.topic }}: {{ humanizePercentage $values.A.Value }} of records rejected",
+        panel=(pipeline.UID, 10),
+    )
+
+
+def rules(site: Site) -> list[Json]:
+    """All rules, in the words that both the API and provisioning files understand."""
+    made = [negative_queue(), unanswered(), data_too_old(), drifted(), rejecting()]
+    for rule in made:
+        for query in rule["data"]:
+            if query["datasourceUid"] == DATA_SOURCE_UID:
+                query["model"] = {**fit_target(query["model"], site), "intervalMs": 1000, "maxDataPoints": 43200}
+    return made
+
+
+def contact_points(webhook: str) -> list[Json]:
+    """Where alerts go: one webhook, which chat, paging and ticket systems all offer."""
+    return [
+        {
+            "uid": "undertone-webhook",
+            "name": RECEIVER,
+            "type": "webhook",
+            "settings": {"url": webhook, "httpMethod": "POST"},
+            "disableResolveMessage": False,
+        }
+    ]
+
+
+def policy() -> Json:
+    """Who hears what: grouped by queue so that one bad queue is one message; critical at once, the rest in minutes."""
+    ours = ["product", "=", "undertone"]
+    return {
+        "receiver": RECEIVER,
+        "group_by": ["product", "queue", "severity"],
+        "group_wait": "30s",
+        "group_interval": "5m",
+        "repeat_interval": "4h",
+        "routes": [
+            {
+                "receiver": RECEIVER,
+                "object_matchers": [ours, ["severity", "=", "critical"]],
+                "group_wait": "0s",
+                "group_interval": "1m",
+                "repeat_interval": "15m",
+            },
+            {
+                "receiver": RECEIVER,
+                "object_matchers": [ours, ["severity", "=~", "warning|info"]],
+                "repeat_interval": "1h",
+                "mute_time_intervals": [CLOSED],
+            },
+        ],
+    }
+
+
+def mute_timings() -> list[Json]:
+    """When warnings wait: nights and Sundays, UTC. Critical alerts are never muted."""
+    nights = [{"start_time": "20:00", "end_time": "24:00"}, {"start_time": "00:00", "end_time": "07:00"}]
+    return [{"name": CLOSED, "time_intervals": [{"times": nights}, {"weekdays": ["sunday"]}]}]
+
+
+def _rule(
+    uid: str,
+    title: str,
+    sql: str,
+    *,
+    above: float,
+    minutes: int,
+    wait: str,
+    severity: str,
+    summary: str,
+    panel: tuple[str, int],
+    no_data: str = "OK",
+) -> Json:
+    query = {key: value for key, value in target(sql, "table").items() if key != "datasource"}
+    threshold = {
+        "refId": "B",
+        "type": "threshold",
+        "expression": "A",
+        "datasource": {"type": "__expr__", "uid": "__expr__"},
+        "conditions": [{"evaluator": {"type": "gt", "params": [above]}}],
+    }
+    return {
+        "uid": uid,
+        "title": title,
+        "condition": "B",
+        "for": wait,
+        "noDataState": no_data,
+        "execErrState": "Error",
+        "labels": {"product": "undertone", "severity": severity},
+        "annotations": {"summary": summary, "__dashboardUid__": panel[0], "__panelId__": str(panel[1])},
+        "data": [
+            {
+                "refId": "A",
+                "relativeTimeRange": {"from": minutes * 60, "to": 0},
+                "datasourceUid": DATA_SOURCE_UID,
+                "model": query,
+            },
+            {
+                "refId": "B",
+                "relativeTimeRange": {"from": 0, "to": 0},
+                "datasourceUid": "__expr__",
+                "model": threshold,
+            },
+        ],
+    }

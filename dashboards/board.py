@@ -1,0 +1,187 @@
+"""A dashboard around its panels: variables, annotations, links, time range, and where each panel stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dashboards.common import BAD, DATA_SOURCE, Json, target, tidy
+
+COLUMNS = 24
+"""Width of Grafana's grid."""
+WALL_ROWS = 22
+"""Grid rows that a 1080-pixel screen shows with Grafana's bars: (1080 - 136) / 38 pixels, less a margin."""
+TAG = "undertone"
+
+Placed = tuple[Json, int]
+"""A panel and its width in grid columns."""
+
+
+def place(panel: Json, x: int, y: int, width: int, height: int) -> Json:
+    """Put a panel at a place of the grid."""
+    return {**panel, "gridPos": {"x": x, "y": y, "w": width, "h": height}}
+
+
+def bands(*rows: tuple[int, Sequence[Placed]], top: int = 0) -> list[Json]:
+    """Lay panels out in bands from the top, each band of one height, its panels from left to right.
+
+    >>> [panel["gridPos"]["y"] for panel in bands((4, [({}, 12), ({}, 12)]), (6, [({}, 24)]))]
+    [0, 0, 4]
+    """
+    placed: list[Json] = []
+    for height, row in rows:
+        x = 0
+        for panel, width in row:
+            placed.append(place(panel, x, top, width, height))
+            x += width
+        top += height
+    return placed
+
+
+def heading(id: int, title: str) -> Json:  # noqa: A002
+    """A line that names the panels below it."""
+    return {"id": id, "type": "row", "title": title, "collapsed": False, "panels": []}
+
+
+def dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    panels: Sequence[Json],
+    *,
+    since: str,
+    refresh: str,
+    variables: Sequence[Json] = (),
+    annotations: Sequence[Json] = (),
+    tags: Sequence[str] = (),
+) -> Json:
+    """The whole page in Grafana's classic model (schema 39), which Grafana 9.3 to 13 load."""
+    return {
+        "id": None,
+        "uid": uid,
+        "title": title,
+        "description": description,
+        "tags": [TAG, *tags],
+        "timezone": "browser",
+        "schemaVersion": 39,
+        "editable": False,
+        "graphTooltip": 1,
+        "fiscalYearStartMonth": 0,
+        "time": {"from": since, "to": "now"},
+        "timepicker": {"refresh_intervals": ["10s", "30s", "1m", "5m", "15m"]},
+        "refresh": refresh,
+        "weekStart": "",
+        "liveNow": False,
+        "links": [_dashboards_link()],
+        "templating": {"list": list(variables)},
+        "annotations": {"list": [_own_annotations(), *annotations]},
+        "panels": list(panels),
+    }
+
+
+def pick(name: str, label: str, sql: str, *, several: bool = True) -> Json:
+    """A variable whose choices come from the database, "All" at first."""
+    query = {"refId": name, "queryType": "sql", "editorType": "sql", "rawSql": tidy(sql)}
+    return {
+        "name": name,
+        "label": label,
+        "type": "query",
+        "datasource": DATA_SOURCE,
+        "query": query,
+        "definition": query["rawSql"],
+        "refresh": 1,
+        "sort": 1,
+        "hide": 0,
+        "multi": several,
+        "includeAll": True,
+        "allValue": None,
+        "regex": "",
+        "skipUrlSync": False,
+        "options": [],
+        "current": {
+            "selected": True,
+            "text": ["All"] if several else "All",
+            "value": ["$__all"] if several else "$__all",
+        },
+    }
+
+
+def typed(name: str, label: str, default: str, description: str) -> Json:
+    """A variable that one types in."""
+    chosen = {"selected": True, "text": default, "value": default}
+    return {
+        "name": name,
+        "label": label,
+        "description": description,
+        "type": "textbox",
+        "query": default,
+        "hide": 0,
+        "skipUrlSync": False,
+        "options": [chosen],
+        "current": chosen,
+    }
+
+
+def tenant() -> Json:
+    """Which organisation's conversations; bounded to recent days, so that it costs little."""
+    return pick(
+        "tenant",
+        "Organisation",
+        "SELECT DISTINCT tenant FROM undertone.rollup_1m WHERE minute > now() - INTERVAL 7 DAY ORDER BY tenant",
+    )
+
+
+def queue() -> Json:
+    """Which queues."""
+    return pick(
+        "queue",
+        "Queue",
+        "SELECT DISTINCT queue FROM undertone.rollup_1m WHERE minute > now() - INTERVAL 7 DAY ORDER BY queue",
+    )
+
+
+def channel() -> Json:
+    """Which channels."""
+    return pick(
+        "channel",
+        "Channel",
+        "SELECT DISTINCT channel FROM undertone.rollup_1m WHERE minute > now() - INTERVAL 7 DAY ORDER BY channel",
+    )
+
+
+def annotation(name: str, sql: str, colour: str = BAD) -> Json:
+    """Events drawn across the page's graphs: columns time, timeEnd, title, text, tags, id."""
+    return {
+        "name": name,
+        "datasource": DATA_SOURCE,
+        "enable": True,
+        "hide": False,
+        "iconColor": colour,
+        "target": target(sql, "table", "annotation"),
+    }
+
+
+def _own_annotations() -> Json:
+    return {
+        "name": "Annotations & Alerts",
+        "builtIn": 1,
+        "datasource": {"type": "grafana", "uid": "-- Grafana --"},
+        "enable": True,
+        "hide": True,
+        "iconColor": "rgba(0, 211, 255, 1)",
+        "type": "dashboard",
+    }
+
+
+def _dashboards_link() -> Json:
+    return {
+        "title": "Undertone",
+        "type": "dashboards",
+        "tags": [TAG],
+        "asDropdown": True,
+        "includeVars": True,
+        "keepTime": True,
+        "targetBlank": False,
+        "icon": "external link",
+        "tooltip": "",
+        "url": "",
+    }

@@ -1,0 +1,363 @@
+"""Alerts as a piece of work: how many, how fast they are answered, and whether they were right."""
+
+from __future__ import annotations
+
+from dashboards.board import bands, channel, dashboard, queue, tenant, typed
+from dashboards.common import (
+    ACKNOWLEDGE_TARGET_S,
+    BAD,
+    CHANNEL_COLOURS,
+    FAIR,
+    GOOD,
+    INK,
+    LEVEL_MAP,
+    MUTED,
+    WATCH,
+    Json,
+    chosen,
+    feedback_links,
+    journey_link,
+    key_text,
+)
+from dashboards.panels import bars, column, lines, series, stat, table
+from dashboards.sql import alerts, indent, open_alerts, wilson
+
+UID = "undertone-escalations"
+WHERE = chosen("tenant", "queue", "channel")
+LOAD_TARGET = 6
+"""Alerts that one supervisor can look after in an hour; the rate cap of the default rules."""
+PRECISION_TARGET = 0.7
+SUPERVISORS = "greatest(1, toUInt32OrZero(${supervisors:singlequote}))"
+RAISED = f"SELECT * FROM undertone.escalations FINAL WHERE $__timeFilter(raised_time) AND {WHERE}"
+ANSWERED = alerts("$__timeFilter(raised_time)", WHERE)
+LEVEL_COLOURS = (("1 watch", GOOD), ("2 frustrated", WATCH), ("3 critical", BAD))
+LEVEL_COUNTS = (
+    "countIf(level = 1) AS `1 watch`, countIf(level = 2) AS `2 frustrated`, countIf(level = 3) AS `3 critical`"
+)
+
+
+def load_now() -> Json:
+    """Alerts per supervisor and hour."""
+    return stat(
+        1,
+        f"Alerts per supervisor-hour (target < {LOAD_TARGET})",
+        "Alerts sent to supervisors in the range, divided by hours and by the number of supervisors typed in above.",
+        f"""
+        SELECT countIf(route = 'supervisor' AND state != 'suppressed')
+            / greatest(dateDiff('second', $__fromTime, $__toTime) / 3600, 1 / 60) / {SUPERVISORS} AS load
+        FROM ({RAISED})
+        """,
+        decimals=1,
+        steps=((None, GOOD), (LOAD_TARGET, WATCH), (2 * LOAD_TARGET, BAD)),
+    )
+
+
+def answer_time() -> Json:
+    """Typical time to the first answer."""
+    return stat(
+        2,
+        f"Time to answer, median (target < {ACKNOWLEDGE_TARGET_S // 60} min)",
+        "From the message that raised the alert to the first answer of a supervisor, of any kind.",
+        f"""
+        SELECT quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS seconds
+        FROM ({ANSWERED}
+        )
+        WHERE route = 'supervisor' AND state != 'suppressed' AND answered_time IS NOT NULL
+        """,
+        unit="dtdurations",
+        steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (5 * ACKNOWLEDGE_TARGET_S, BAD)),
+        empty="no answers",
+    )
+
+
+def resolve_time() -> Json:
+    """Typical time until the alert was over."""
+    return stat(
+        3,
+        "Time to resolve, median (target < 15 min)",
+        "Until a supervisor resolved the alert, or the customer's mood recovered far enough to clear it.",
+        f"""
+        SELECT quantileOrNull(0.5)(dateDiff('second', raised_time, closed_time)) AS seconds
+        FROM ({ANSWERED}
+        )
+        WHERE route = 'supervisor' AND state != 'suppressed' AND closed_time IS NOT NULL
+        """,
+        unit="dtdurations",
+        steps=((None, GOOD), (900, WATCH), (3600, BAD)),
+        empty="none resolved",
+    )
+
+
+def suppressed() -> Json:
+    """Share held back by the rate cap."""
+    return stat(
+        4,
+        "Held back (target < 10 %)",
+        "Share of alerts that the rate cap kept from being sent. They are in the list below; a high share means that "
+        "rules are too eager or supervisors too few.",
+        f"SELECT countIf(state = 'suppressed') / nullIf(count(), 0) AS share FROM ({RAISED}) WHERE route = 'supervisor'",
+        unit="percentunit",
+        decimals=0,
+        steps=((None, GOOD), (0.1, WATCH), (0.3, BAD)),
+        empty="no alerts",
+    )
+
+
+def precision() -> Json:
+    """Share of judged alerts that were right."""
+    return stat(
+        5,
+        f"Good catches (target > {PRECISION_TARGET:.0%})",
+        "Good catches among the alerts that supervisors judged (good catch or false alarm).",
+        f"""
+        SELECT countIf(verdict = 'good_catch') / nullIf(countIf(verdict != ''), 0) AS share
+        FROM ({ANSWERED}
+        )
+        """,
+        unit="percentunit",
+        decimals=0,
+        steps=((None, BAD), (0.5, WATCH), (PRECISION_TARGET, GOOD)),
+        empty="none judged",
+    )
+
+
+def open_now() -> Json:
+    """Alerts that are open at the end of the range."""
+    return stat(
+        6,
+        "Open now",
+        "Alerts for supervisors that are neither resolved nor cleared.",
+        f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE route = 'supervisor'",
+        steps=((None, GOOD), (5, WATCH), (15, BAD)),
+    )
+
+
+def load_over_time() -> Json:
+    """Supervisor alerts by level over time, scaled to supervisor-hours."""
+    per_hour = f"/ ($__interval_s / 3600) / {SUPERVISORS}"
+    levels = ", ".join(
+        f"countIf(level = {level}) {per_hour} AS `{name}`" for level, (name, _) in enumerate(LEVEL_COLOURS, 1)
+    )
+    return lines(
+        7,
+        "Alerts per supervisor-hour, by level",
+        f"The dashed line is the load that one supervisor can carry: {LOAD_TARGET} an hour.",
+        f"""
+        SELECT $__timeInterval(raised_time) AS time, {levels}
+        FROM ({RAISED})
+        WHERE route = 'supervisor' AND state != 'suppressed'
+        GROUP BY time
+        ORDER BY time
+        """,
+        interval="15m",
+        style="stacked",
+        steps=((None, "transparent"), (LOAD_TARGET, BAD)),
+        overrides=[series(name, colour=colour) for name, colour in LEVEL_COLOURS],
+    )
+
+
+def answer_time_over_time() -> Json:
+    """How fast alerts were answered and resolved."""
+    return lines(
+        8,
+        "Time to answer and to resolve",
+        f"Median and 9 of 10; the dashed line is the target for an answer, {ACKNOWLEDGE_TARGET_S} s.",
+        f"""
+        SELECT
+            $__timeInterval(raised_time) AS time,
+            quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS `answered, median`,
+            quantileOrNull(0.9)(dateDiff('second', raised_time, answered_time)) AS `answered, 9 of 10`,
+            quantileOrNull(0.5)(dateDiff('second', raised_time, closed_time)) AS `resolved, median`
+        FROM ({ANSWERED}
+        )
+        WHERE route = 'supervisor' AND state != 'suppressed'
+        GROUP BY time
+        ORDER BY time
+        """,
+        unit="dtdurations",
+        interval="15m",
+        steps=((None, "transparent"), (ACKNOWLEDGE_TARGET_S, BAD)),
+        overrides=[
+            series("answered, median", colour=INK),
+            series("answered, 9 of 10", colour=GOOD),
+            series("resolved, median", colour=FAIR),
+        ],
+    )
+
+
+def by_rule() -> Json:
+    """Which rules earn their place."""
+    low, high = wilson("good", "judged")
+    return table(
+        9,
+        "Rules: load, speed and precision",
+        "Precision is good catches among judged alerts, with its 95 % interval (Wilson): do not act on a wide one. "
+        "Cues went to the agent, alerts to a supervisor.",
+        f"""
+        SELECT
+            rule AS Rule, rule_version AS Version, countIf(route = 'supervisor' AND state != 'suppressed') AS Alerts,
+            countIf(route = 'agent' AND state != 'suppressed') AS Cues, countIf(state = 'suppressed') AS `Held back`,
+            countIf(answered_time IS NOT NULL) / count() AS Answered,
+            quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS `Answered after`,
+            countIf(verdict != '') AS judged, countIf(verdict = 'good_catch') AS good,
+            good / nullIf(judged, 0) AS Precision, {low} AS `from`, {high} AS `to`
+        FROM ({indent(ANSWERED)}
+        )
+        GROUP BY rule, rule_version
+        ORDER BY Alerts DESC, Cues DESC
+        """,
+        columns=[
+            column("judged", width=80),
+            column("good", hidden=True),
+            column("Answered", unit="percentunit", decimals=0),
+            column("Answered after", unit="dtdurations"),
+            column(
+                "Precision", unit="percentunit", decimals=0, steps=((None, BAD), (0.5, WATCH), (PRECISION_TARGET, GOOD))
+            ),
+            column("from", unit="percentunit", decimals=0),
+            column("to", unit="percentunit", decimals=0),
+        ],
+    )
+
+
+def by_queue() -> Json:
+    """Where alerts come from."""
+    return bars(
+        10,
+        "Alerts by queue",
+        "Alerts and cues raised in the range, by queue and level; held-back ones are left out.",
+        f"""
+        SELECT toString(queue) AS queue, {LEVEL_COUNTS}
+        FROM ({RAISED})
+        WHERE state != 'suppressed'
+        GROUP BY queue
+        ORDER BY count() DESC
+        LIMIT 15
+        """,
+        stacked=True,
+        overrides=[series(name, colour=colour) for name, colour in LEVEL_COLOURS],
+    )
+
+
+def by_channel() -> Json:
+    """On which channels alerts are raised."""
+    return bars(
+        11,
+        "Alerts by channel",
+        "Alerts and cues raised in the range, by channel and level; held-back ones are left out.",
+        f"""
+        SELECT toString(channel) AS channel, {LEVEL_COUNTS}
+        FROM ({RAISED})
+        WHERE state != 'suppressed'
+        GROUP BY channel
+        ORDER BY count() DESC
+        """,
+        stacked=True,
+        overrides=[series(name, colour=colour) for name, colour in LEVEL_COLOURS],
+    )
+
+
+def precision_over_time() -> Json:
+    """Precision by day, with its interval."""
+    low, high = wilson("countIf(verdict = 'good_catch')", "countIf(verdict != '')")
+    return lines(
+        12,
+        "Precision by day, with its 95 % interval",
+        f"Good catches among the judged alerts of each day (UTC). The dashed line is the target, {PRECISION_TARGET:.0%}.",
+        f"""
+        SELECT
+            toDateTime(toStartOfDay(raised_time)) AS time, {low} AS Lower, {high} AS Upper,
+            countIf(verdict = 'good_catch') / nullIf(countIf(verdict != ''), 0) AS Precision
+        FROM ({ANSWERED}
+        )
+        GROUP BY time
+        ORDER BY time
+        """,
+        unit="percentunit",
+        interval="1d",
+        limits=(0, 1),
+        steps=((None, "transparent"), (PRECISION_TARGET, GOOD)),
+        overrides=[
+            series("Precision", colour=INK, custom_lineWidth=3),
+            series("Lower", colour=MUTED, custom_lineWidth=0),
+            series("Upper", colour=MUTED, custom_lineWidth=0, custom_fillBelowTo="Lower"),
+        ],
+    )
+
+
+def newest() -> Json:
+    """The alerts themselves."""
+    return table(
+        13,
+        "Alerts (click: journey; verdict: answer)",
+        "Newest first. The excerpt is the message that raised the alert, without personal data, kept for 30 days.",
+        f"""
+        SELECT
+            raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
+            queue AS Queue, channel AS Channel, dateDiff('second', raised_time, answered_time) AS `Answered after`,
+            verdict AS Verdict, state AS State, escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer
+        FROM ({ANSWERED}
+        )
+        ORDER BY Raised DESC
+        LIMIT 200
+        """,
+        columns=[
+            column("Raised", unit="dateTimeAsIso", width=170, links=[journey_link()]),
+            column("Level", mappings=[LEVEL_MAP], width=110),
+            column("For", width=90),
+            column("Reason", links=[journey_link()]),
+            column("Excerpt", wrap=True),
+            column("Channel", width=80),
+            column("Answered after", unit="dtdurations", width=120),
+            column("Verdict", links=feedback_links(), width=110),
+            column("State", width=100),
+            column("Alert", hidden=True),
+            column("Tenant", hidden=True),
+            column("Customer", hidden=True),
+        ],
+    )
+
+
+def by_family() -> Json:
+    """What kind of trouble customers had."""
+    looks = [series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()]
+    counts = ", ".join(f"countIf(channel = '{name}') AS {name}" for name in CHANNEL_COLOURS)
+    return bars(
+        14,
+        "What alerts were about",
+        "Families of rules (level, trend, keywords, repeated contact and so on), by channel.",
+        f"""
+        SELECT toString(family) AS family, {counts}
+        FROM ({RAISED})
+        WHERE state != 'suppressed'
+        GROUP BY family
+        ORDER BY count() DESC
+        LIMIT 15
+        """,
+        stacked=True,
+        overrides=looks,
+    )
+
+
+def board() -> Json:
+    """Six numbers, load and speed over time, rules, origins, and the list."""
+    numbers = [load_now(), answer_time(), resolve_time(), suppressed(), precision(), open_now()]
+    panels = bands(
+        (4, [(number, 4) for number in numbers]),
+        (8, [(load_over_time(), 12), (answer_time_over_time(), 12)]),
+        (8, [(by_rule(), 24)]),
+        (9, [(by_queue(), 8), (by_channel(), 8), (by_family(), 8)]),
+        (7, [(precision_over_time(), 24)]),
+        (12, [(newest(), 24)]),
+    )
+    supervisors = typed("supervisors", "Supervisors", "1", "How many supervisors share these alerts")
+    return dashboard(
+        UID,
+        "Undertone: escalations",
+        "Alerts as work: load per supervisor, time to answer and resolve, and how often they are right.",
+        panels,
+        since="now-24h",
+        refresh="1m",
+        variables=[tenant(), queue(), channel(), supervisors],
+        tags=["escalations"],
+    )

@@ -1,0 +1,311 @@
+"""The panel types in use, each with the defaults that every dashboard wants.
+
+A panel is Grafana's JSON without a place; `dashboards.board` places it. Ids are given by hand and never reused:
+alerts and shared links point at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from dashboards.common import DATA_SOURCE, GOOD, Json, Steps, empty_map, target, thresholds
+
+_PLAIN: Steps = ((None, GOOD),)
+ColumnWidth = int
+
+
+def stat(
+    id: int,  # noqa: A002 - Grafana's word
+    title: str,
+    description: str,
+    sql: str,
+    *,
+    unit: str = "short",
+    steps: Steps = _PLAIN,
+    decimals: int | None = None,
+    sparkline: bool = False,
+    empty: str = "none",
+    links: Sequence[Json] = (),
+    mappings: Sequence[Json] = (),
+    colour: Literal["background", "value", "none"] = "background",
+) -> Json:
+    """One big number. With `sparkline` the query returns a time series, otherwise one row."""
+    defaults: Json = {
+        "unit": unit,
+        "color": {"mode": "thresholds"},
+        "mappings": [*mappings, empty_map(empty)],
+        "thresholds": thresholds(steps),
+        "noValue": empty,
+        "links": list(links),
+    }
+    if decimals is not None:
+        defaults["decimals"] = decimals
+    options = {
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "colorMode": colour,
+        "graphMode": "area" if sparkline else "none",
+        "textMode": "auto",
+        "justifyMode": "center",
+        "orientation": "auto",
+    }
+    shape: Literal["timeseries", "table"] = "timeseries" if sparkline else "table"
+    return _panel(id, "stat", title, description, [target(sql, shape)], defaults, options, interval="1m")
+
+
+def lines(
+    id: int,  # noqa: A002
+    title: str,
+    description: str,
+    sql: str | Sequence[str],
+    *,
+    unit: str = "short",
+    interval: str = "1m",
+    steps: Steps | None = None,
+    limits: tuple[float | None, float | None] = (None, None),
+    style: Literal["line", "points", "bars", "stacked"] = "line",
+    overrides: Sequence[Json] = (),
+    links: Sequence[Json] = (),
+    name: str | None = None,
+) -> Json:
+    """Values over time. Several queries are drawn together; thresholds, if given, are lines across."""
+    queries = [sql] if isinstance(sql, str) else list(sql)
+    custom: Json = {
+        "drawStyle": {"line": "line", "points": "points", "bars": "bars", "stacked": "bars"}[style],
+        "lineWidth": 2,
+        "fillOpacity": 80 if style in {"bars", "stacked"} else 8,
+        "pointSize": 7,
+        "showPoints": "always" if style == "points" else "auto",
+        "spanNulls": False,
+        "stacking": {"mode": "normal" if style == "stacked" else "none", "group": "A"},
+        "thresholdsStyle": {"mode": "dashed" if steps else "off"},
+        "axisSoftMin": 0,
+    }
+    defaults: Json = {
+        "unit": unit,
+        "color": {"mode": "palette-classic"},
+        "custom": custom,
+        "mappings": [],
+        "thresholds": thresholds(steps or _PLAIN),
+        "links": list(links),
+    }
+    for end, limit in zip(("min", "max"), limits, strict=True):
+        if limit is not None:
+            defaults[end] = limit
+    if name is not None:
+        defaults["displayName"] = name
+    options = {
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    targets = [target(query, "timeseries", chr(ord("A") + index)) for index, query in enumerate(queries)]
+    return _panel(id, "timeseries", title, description, targets, defaults, options, overrides, interval)
+
+
+def table(
+    id: int,  # noqa: A002
+    title: str,
+    description: str,
+    sql: str,
+    *,
+    columns: Sequence[Json] = (),
+    links: Sequence[Json] = (),
+    footer: bool = False,
+) -> Json:
+    """Rows as they come from the query; `columns` are made by `column`."""
+    defaults: Json = {
+        "color": {"mode": "thresholds"},
+        "custom": {"align": "auto", "filterable": False, "cellOptions": {"type": "auto"}, "displayMode": "auto"},
+        "mappings": [],
+        "thresholds": thresholds(((None, "text"),)),
+        "links": list(links),
+    }
+    options = {
+        "showHeader": True,
+        "cellHeight": "sm",
+        "footer": {"show": footer, "reducer": ["sum"], "countRows": False, "fields": ""},
+    }
+    return _panel(id, "table", title, description, [target(sql, "table")], defaults, options, columns)
+
+
+def column(
+    name: str,
+    *,
+    unit: str | None = None,
+    width: ColumnWidth | None = None,
+    steps: Steps | None = None,
+    mappings: Sequence[Json] = (),
+    links: Sequence[Json] | None = None,
+    hidden: bool = False,
+    decimals: int | None = None,
+    wrap: bool = False,
+) -> Json:
+    """How one column of a table looks; with thresholds or mappings its cells take their colours."""
+    properties: list[Json] = []
+    for key, value in (("unit", unit), ("decimals", decimals), ("custom.width", width)):
+        if value is not None:
+            properties.append({"id": key, "value": value})
+    if hidden:
+        properties.append({"id": "custom.hidden", "value": True})
+    if mappings:
+        properties.append({"id": "mappings", "value": list(mappings)})
+    if steps:
+        properties += [
+            {"id": "thresholds", "value": thresholds(steps)},
+            {"id": "color", "value": {"mode": "thresholds"}},
+        ]
+    if steps or mappings:  # cellOptions for Grafana 10 and later, displayMode for 9.3: each ignores the other
+        properties.append({"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}})
+        properties.append({"id": "custom.displayMode", "value": "color-background-solid"})
+    elif wrap:
+        properties.append({"id": "custom.cellOptions", "value": {"type": "auto", "wrapText": True}})
+    if links is not None:
+        properties.append({"id": "links", "value": list(links)})
+    return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+
+def series(name: str, **properties: object) -> Json:
+    """Look of one series of a graph, by its name: `series("p99", colour="#D55E00", custom_lineWidth=3)`.
+
+    >>> series("p99", colour="#D55E00")["properties"]
+    [{'id': 'color', 'value': {'fixedColor': '#D55E00', 'mode': 'fixed'}}]
+    """
+    written: list[Json] = []
+    for key, value in properties.items():
+        if key == "colour":
+            written.append({"id": "color", "value": {"fixedColor": value, "mode": "fixed"}})
+        else:
+            written.append({"id": key.replace("_", ".", 1), "value": value})
+    return {"matcher": {"id": "byName", "options": name}, "properties": written}
+
+
+def states(
+    id: int,  # noqa: A002
+    title: str,
+    description: str,
+    sql: str,
+    mapping: Json,
+    *,
+    interval: str = "1m",
+    links: Sequence[Json] = (),
+    name: str | None = None,
+    show: Literal["auto", "always", "never"] = "auto",
+) -> Json:
+    """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour."""
+    defaults: Json = {
+        "color": {"mode": "thresholds"},
+        "custom": {"fillOpacity": 90, "lineWidth": 0, "spanNulls": False},
+        "mappings": [mapping],
+        "thresholds": thresholds(((None, "transparent"),)),
+        "links": list(links),
+    }
+    if name is not None:
+        defaults["displayName"] = name
+    options = {
+        "mergeValues": True,
+        "showValue": show,
+        "alignValue": "center",
+        "rowHeight": 0.85,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    return _panel(
+        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (), interval
+    )
+
+
+def bars(
+    id: int,  # noqa: A002
+    title: str,
+    description: str,
+    sql: str,
+    *,
+    unit: str = "short",
+    steps: Steps = _PLAIN,
+    stacked: bool = False,
+    horizontal: bool = True,
+    overrides: Sequence[Json] = (),
+    limits: tuple[float | None, float | None] = (None, None),
+) -> Json:
+    """One bar for each row: the first column is text, every other column a number."""
+    defaults: Json = {
+        "unit": unit,
+        "color": {"mode": "palette-classic" if stacked else "thresholds"},
+        "custom": {"fillOpacity": 85, "lineWidth": 0},
+        "mappings": [],
+        "thresholds": thresholds(steps),
+    }
+    for end, limit in zip(("min", "max"), limits, strict=True):
+        if limit is not None:
+            defaults[end] = limit
+    options = {
+        "orientation": "horizontal" if horizontal else "vertical",
+        "stacking": "normal" if stacked else "none",
+        "showValue": "auto",
+        "barWidth": 0.8,
+        "groupWidth": 0.8,
+        "xTickLabelRotation": 0,
+        "xTickLabelSpacing": 0,
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": stacked, "calcs": []},
+        "tooltip": {"mode": "multi", "sort": "none"},
+    }
+    return _panel(id, "barchart", title, description, [target(sql, "table")], defaults, options, overrides)
+
+
+def note(id: int, title: str, markdown: str) -> Json:  # noqa: A002
+    """A few words on the page itself."""
+    return {
+        "id": id,
+        "type": "text",
+        "title": title,
+        "description": "",
+        "transparent": True,
+        "options": {
+            "mode": "markdown",
+            "content": markdown,
+            "code": {"language": "plaintext", "showLineNumbers": False},
+        },
+    }
+
+
+def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> Json:  # noqa: A002
+    """The alert rules with these labels that are firing or about to."""
+    matchers = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
+    options = {
+        "viewMode": "list",
+        "groupMode": "default",
+        "groupBy": [],
+        "maxItems": 8,
+        "sortOrder": 1,
+        "dashboardAlerts": False,
+        "alertName": "",
+        "alertInstanceLabelFilter": f"{{{matchers}}}",
+        "stateFilter": {"firing": True, "pending": True, "noData": True, "error": True, "normal": False},
+    }
+    return {"id": id, "type": "alertlist", "title": title, "description": description, "options": options}
+
+
+def _panel(
+    id: int,  # noqa: A002
+    kind: str,
+    title: str,
+    description: str,
+    targets: Sequence[Json],
+    defaults: Json,
+    options: Json,
+    overrides: Sequence[Json] = (),
+    interval: str | None = None,
+) -> Json:
+    made: Json = {
+        "id": id,
+        "type": kind,
+        "title": title,
+        "description": description,
+        "datasource": DATA_SOURCE,
+        "targets": list(targets),
+        "fieldConfig": {"defaults": defaults, "overrides": list(overrides)},
+        "options": options,
+    }
+    if interval:
+        made["interval"] = interval
+    return made

@@ -1,0 +1,380 @@
+"""Whether the numbers can be trusted: speed, lag, rejects, drift, calibration, size of the store."""
+
+from __future__ import annotations
+
+from dashboards.board import bands, channel, dashboard, tenant
+from dashboards.common import (
+    BAD,
+    CHANNEL_COLOURS,
+    DATA_AGE_LIMIT_S,
+    DATA_AGE_TARGET_S,
+    DRIFT_LIMIT,
+    DRIFT_WATCH,
+    GOOD,
+    INK,
+    REJECT_LIMIT,
+    REJECT_TARGET,
+    WATCH,
+    Json,
+    chosen,
+)
+from dashboards.panels import bars, column, lines, series, stat, table
+from dashboards.sql import SCORED, data_age, drift
+
+UID = "undertone-pipeline"
+WHERE = chosen("tenant", "channel")
+EVENTS = f"undertone.scored_events WHERE $__timeFilter(scored_time) AND {WHERE}"
+"""Rows by the time of scoring: a replay of last month shows now, when it runs."""
+LATENCY = "dateDiff('millisecond', broker_time, scored_time)"
+
+
+def rate() -> Json:
+    """Messages a second."""
+    return stat(
+        1,
+        "Messages a second",
+        "Messages scored a second, over the last 5 minutes.",
+        f"""
+        SELECT count() / 300 AS rate FROM undertone.scored_events
+        WHERE scored_time > $__toTime - INTERVAL 5 MINUTE AND scored_time <= $__toTime AND {WHERE}
+        """,
+        decimals=1,
+        colour="none",
+    )
+
+
+def age() -> Json:
+    """Age of the newest message."""
+    return stat(
+        2,
+        f"Age of the newest message (target < {DATA_AGE_TARGET_S} s)",
+        "Time since the newest message, by its own clock.",
+        f"SELECT minOrNull(seconds) AS seconds FROM ({data_age(chosen('tenant'))}\n)",
+        unit="s",
+        steps=((None, GOOD), (DATA_AGE_TARGET_S, WATCH), (DATA_AGE_LIMIT_S, BAD)),
+        empty="no data for a day",
+    )
+
+
+def latency_p99() -> Json:
+    """99th percentile from Kafka to score."""
+    return stat(
+        3,
+        "Kafka to score, p99 (target < 250 ms)",
+        "From Kafka's timestamp to the finished score, 99 of 100 messages of the last 5 minutes. A backlog being worked "
+        "off after downtime shows here.",
+        f"""
+        SELECT quantileOrNull(0.99)({LATENCY}) AS ms FROM undertone.scored_events
+        WHERE scored_time > $__toTime - INTERVAL 5 MINUTE AND scored_time <= $__toTime AND {WHERE}
+        """,
+        unit="ms",
+        decimals=0,
+        steps=((None, GOOD), (250, WATCH), (1500, BAD)),
+        empty="no messages",
+    )
+
+
+def rejects() -> Json:
+    """Share of records that could not be accepted."""
+    return stat(
+        4,
+        f"Rejected (target < {REJECT_TARGET:.1%})",
+        "Share of the records of the range that could not be accepted. They are in dead letters with their reason.",
+        f"""
+        SELECT sum(bad) / nullIf(sum(total), 0) AS share
+        FROM
+        (
+            SELECT count() AS total, 0 AS bad FROM {EVENTS}
+            UNION ALL
+            SELECT count() AS total, count() AS bad FROM undertone.dead_letters FINAL WHERE $__timeFilter(broker_time)
+        )
+        """,
+        unit="percentunit",
+        decimals=2,
+        steps=((None, GOOD), (REJECT_TARGET, WATCH), (REJECT_LIMIT, BAD)),
+        empty="no messages",
+    )
+
+
+def late() -> Json:
+    """Share of messages that came after their session had closed."""
+    return stat(
+        5,
+        "Late (target < 1 %)",
+        "Customers' messages that came after their session had closed. They are counted all the same, by correction.",
+        f"SELECT countIf(late) / nullIf(count(), 0) AS share FROM undertone.trajectory FINAL "
+        f"WHERE $__timeFilter(event_time) AND {WHERE}",
+        unit="percentunit",
+        decimals=2,
+        steps=((None, GOOD), (0.01, WATCH), (0.05, BAD)),
+        empty="no messages",
+    )
+
+
+def abstained() -> Json:
+    """Share of messages the model would not judge."""
+    return stat(
+        6,
+        "Abstained (expected 5 to 15 %)",
+        "Customers' messages that the model was too unsure about; they move nobody's mood.",
+        f"SELECT countIf(abstained) / nullIf(count(), 0) AS share FROM undertone.scored_events "
+        f"WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}",
+        unit="percentunit",
+        decimals=1,
+        steps=((None, GOOD), (0.15, WATCH), (0.3, BAD)),
+        empty="no messages",
+    )
+
+
+def rate_by_channel() -> Json:
+    """Messages a second by channel."""
+    return lines(
+        7,
+        "Messages a second, by channel",
+        "Messages of every speaker, by the time of scoring.",
+        f"""
+        SELECT $__timeInterval(scored_time) AS time, channel, count() / $__interval_s AS rate
+        FROM {EVENTS}
+        GROUP BY time, channel
+        ORDER BY time, channel
+        """,
+        style="stacked",
+        name="${__field.labels.channel}",
+        overrides=[series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()],
+    )
+
+
+def latency() -> Json:
+    """Percentiles from Kafka to score."""
+    return lines(
+        8,
+        "Kafka to score",
+        "Milliseconds from Kafka's timestamp to the finished score; the dashed line is the budget of 250 ms for p99.",
+        f"""
+        SELECT
+            $__timeInterval(scored_time) AS time, quantile(0.5)({LATENCY}) AS p50, quantile(0.95)({LATENCY}) AS p95,
+            quantile(0.99)({LATENCY}) AS p99
+        FROM {EVENTS}
+        GROUP BY time
+        ORDER BY time
+        """,
+        unit="ms",
+        steps=((None, "transparent"), (250, BAD)),
+        overrides=[series("p50", colour=GOOD), series("p95", colour=INK), series("p99", colour=BAD)],
+    )
+
+
+def stream_lag() -> Json:
+    """How far each partition runs behind, and behind event time."""
+    return lines(
+        9,
+        "Lag by partition",
+        "How old records are when scored, per Kafka partition: by Kafka's clock (what is still to be read), and by the "
+        "messages' own clock (also what the source kept back).",
+        f"""
+        SELECT
+            $__timeInterval(scored_time) AS time, concat(topic, ' ', toString(partition)) AS partition,
+            greatest(0, max({LATENCY})) / 1000 AS kafka,
+            greatest(0, quantile(0.5)(dateDiff('millisecond', event_time, scored_time))) / 1000 AS stream
+        FROM {EVENTS}
+        GROUP BY time, partition
+        ORDER BY time, partition
+        """,
+        unit="s",
+        name="${__field.labels.partition} ${__field.name}",
+    )
+
+
+def rejects_by_reason() -> Json:
+    """What was wrong with rejected records."""
+    return lines(
+        10,
+        "Rejected records, by reason",
+        "Records in dead letters, by why they were refused. Redrive them when the cause is mended.",
+        """
+        SELECT $__timeInterval(broker_time) AS time, concat(stage, ': ', reason) AS reason, toFloat64(count()) AS records
+        FROM undertone.dead_letters FINAL
+        WHERE $__timeFilter(broker_time)
+        GROUP BY time, reason
+        ORDER BY time, reason
+        """,
+        style="stacked",
+        name="${__field.labels.reason}",
+    )
+
+
+def late_and_unsure() -> Json:
+    """Late and abstained shares over time."""
+    return lines(
+        11,
+        "Abstained share, by channel",
+        "A channel that rises alone usually changed its format or its language.",
+        f"""
+        SELECT $__timeInterval(event_time) AS time, channel, countIf(abstained) / count() AS share
+        FROM undertone.scored_events
+        WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}
+        GROUP BY time, channel
+        HAVING count() >= 20
+        ORDER BY time, channel
+        """,
+        unit="percentunit",
+        interval="5m",
+        name="${__field.labels.channel}",
+        overrides=[series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()],
+    )
+
+
+def drift_by_channel() -> Json:
+    """Distribution of scores now against last week."""
+    return bars(
+        12,
+        f"Drift of scores (stable < {DRIFT_WATCH}, shifted > {DRIFT_LIMIT})",
+        "Population stability index of the last hour's scores against the 7 days before, per channel with at least 200 "
+        "messages in the hour. Shifted means: customers, traffic or the model changed; look before trusting trends.",
+        f"SELECT toString(channel) AS channel, psi FROM ({drift(WHERE)}\n)",
+        steps=((None, GOOD), (DRIFT_WATCH, WATCH), (DRIFT_LIMIT, BAD)),
+        limits=(0, None),
+    )
+
+
+def model_share() -> Json:
+    """Which model scored how much."""
+    return lines(
+        13,
+        "Model versions",
+        "Share of messages by the model that scored them: a roll-out, or a worker left behind.",
+        f"""
+        SELECT time, model_version, n / sum(n) OVER (PARTITION BY time) AS share
+        FROM
+        (
+            SELECT $__timeInterval(scored_time) AS time, model_version, count() AS n
+            FROM {EVENTS}
+            GROUP BY time, model_version
+        )
+        ORDER BY time, model_version
+        """,
+        unit="percentunit",
+        style="stacked",
+        limits=(0, 1),
+        interval="5m",
+        name="${__field.labels.model_version}",
+    )
+
+
+def calibration() -> Json:
+    """Whether predicted probabilities hold, against survey answers."""
+    return table(
+        14,
+        "Calibration against survey answers",
+        "Sessions that ended with a survey, by the mood predicted at their end. A trustworthy model shows ratings that "
+        "rise from row to row; the last column is the share of customers who were in fact unhappy. 28 days to the end "
+        "of the range; rows need 5 answers.",
+        f"""
+        SELECT
+            concat(toString(round(bin / 5 - 1, 1)), ' to ', toString(round(bin / 5 - 0.8, 1))) AS `Predicted mood`,
+            count() AS Answers, avg(final_level) AS `Mean predicted`, avg(rating) AS `Mean rating`,
+            countIf(rating < 0) / count() AS `Unhappy answers`
+        FROM (SELECT final_level, rating, least(9, floor((final_level + 1) * 5)) AS bin FROM undertone.sessions FINAL
+            WHERE started_time >= $__toTime - INTERVAL 28 DAY AND started_time <= $__toTime
+                AND rating IS NOT NULL AND {chosen("tenant")})
+        GROUP BY bin
+        HAVING Answers >= 5
+        ORDER BY bin
+        """,
+        columns=[
+            column("Mean predicted", decimals=2),
+            column("Mean rating", decimals=2),
+            column("Unhappy answers", unit="percentunit", decimals=0),
+        ],
+    )
+
+
+def confidence() -> Json:
+    """How sure the model is, by channel."""
+    return lines(
+        15,
+        "Mean confidence, by channel",
+        "Highest probability times the confidence of speech recognition. A fall without a new model is drift.",
+        f"""
+        SELECT $__timeInterval(event_time) AS time, channel, avg(confidence) AS confidence
+        FROM undertone.scored_events
+        WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}
+        GROUP BY time, channel
+        HAVING count() >= 20
+        ORDER BY time, channel
+        """,
+        unit="percentunit",
+        interval="5m",
+        limits=(0, 1),
+        name="${__field.labels.channel}",
+        overrides=[series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()],
+    )
+
+
+def store_size() -> Json:
+    """What the store holds."""
+    return table(
+        16,
+        "Store",
+        "Rows and bytes on disk per table, old versions of rows included until merges drop them.",
+        """
+        SELECT
+            table AS Table, sum(rows) AS Rows, sum(bytes_on_disk) AS Size,
+            sum(data_uncompressed_bytes) / nullIf(sum(data_compressed_bytes), 0) AS Compression,
+            count() AS Parts, max(modification_time) AS `Last written`
+        FROM system.parts
+        WHERE database = 'undertone' AND active
+        GROUP BY table
+        ORDER BY Size DESC
+        """,
+        columns=[
+            column("Size", unit="bytes"),
+            column("Compression", decimals=1),
+            column("Parts", steps=((None, "transparent"), (300, BAD))),
+            column("Last written", unit="dateTimeAsIso"),
+        ],
+        footer=True,
+    )
+
+
+def last_written() -> Json:
+    """Whether each output still grows."""
+    return table(
+        17,
+        "Progress by partition",
+        "The last record of each Kafka partition that reached the store, and when it was scored.",
+        f"""
+        SELECT
+            topic AS Topic, partition AS Partition, max(offset) AS Offset, max(scored_time) AS `Last scored`,
+            dateDiff('second', `Last scored`, $__toTime) AS Ago
+        FROM {EVENTS}
+        GROUP BY topic, partition
+        ORDER BY topic, partition
+        """,
+        columns=[
+            column("Last scored", unit="dateTimeAsIso"),
+            column("Ago", unit="s", steps=((None, GOOD), (DATA_AGE_TARGET_S, WATCH), (DATA_AGE_LIMIT_S, BAD))),
+        ],
+    )
+
+
+def board() -> Json:
+    """Six numbers, flow, refusals, the model, and the store."""
+    numbers = [rate(), age(), latency_p99(), rejects(), late(), abstained()]
+    panels = bands(
+        (4, [(number, 4) for number in numbers]),
+        (8, [(rate_by_channel(), 8), (latency(), 8), (stream_lag(), 8)]),
+        (8, [(rejects_by_reason(), 8), (late_and_unsure(), 8), (drift_by_channel(), 8)]),
+        (8, [(model_share(), 8), (confidence(), 8), (calibration(), 8)]),
+        (8, [(last_written(), 12), (store_size(), 12)]),
+    )
+    return dashboard(
+        UID,
+        "Undertone: pipeline and model",
+        "Whether the numbers can be trusted: speed, lag, rejects, drift, calibration, and the store.",
+        panels,
+        since="now-6h",
+        refresh="30s",
+        variables=[tenant(), channel()],
+        tags=["pipeline"],
+    )

@@ -1,0 +1,202 @@
+"""SQL that panels and alert rules share, so that an alert never counts differently from the panel it points at.
+
+Each function returns a query or a part of one. `where` is a condition on the dashboard's variables (`common.chosen`)
+or, in alert rules, which know no variables, `ALL`. "Now" is always `$__toTime`, the end of the time range: the same
+page then shows what was on the wall yesterday at 10:42.
+"""
+
+from __future__ import annotations
+
+from dashboards.common import CHANNEL_CODES, MIN_MESSAGES, NEGATIVE_CLEAR, NEGATIVE_LIMIT
+
+ALL = "1 = 1"
+SCORED = "speaker = 'customer' AND kind = 'utterance' AND skipped = ''"
+"""Messages of scored_events that say something about the customer's mood."""
+Z = 1.96
+"""Standard normal quantile of 95 % intervals."""
+
+
+def indent(sql: str, spaces: int = 4) -> str:
+    """Indent a query that is put into another one.
+
+    >>> indent("a\\nb", 2)
+    'a\\n  b'
+    """
+    return sql.replace("\n", "\n" + " " * spaces)
+
+
+def wilson(good: str, total: str) -> tuple[str, str]:
+    """SQL of the ends of the 95 % Wilson interval of a share; NULL when there is nothing to take a share of."""
+    share = f"({good}) / ({total})"
+    centre = f"({share} + {Z**2 / 2:.4f} / ({total}))"
+    half = f"{Z} * sqrt({share} * (1 - {share}) / ({total}) + {Z**2 / 4:.4f} / pow({total}, 2))"
+    scale = f"(1 + {Z**2:.4f} / ({total}))"
+    low = f"if(({total}) > 0, ({centre} - {half}) / {scale}, NULL)"
+    high = f"if(({total}) > 0, ({centre} + {half}) / {scale}, NULL)"
+    return low, high
+
+
+def rolling(value: str, where: str) -> str:
+    """One value a minute over the last 15 minutes each, minutes without messages included.
+
+    `value` is an expression of the sums `messages`, `negatives`, `score_sum`, `weight_sum`; it is NULL while the
+    15 minutes hold too few messages to say anything.
+    """
+    sums = "messages", "negatives", "score_sum", "weight_sum"
+    window = "ROWS BETWEEN 14 PRECEDING AND CURRENT ROW"
+    windows = ", ".join(f"sum(m_{name}) OVER (ORDER BY time {window}) AS {name}" for name in sums)
+    minutes = ", ".join(f"sum({name}) AS m_{name}" for name in sums)
+    return f"""
+SELECT time, if(messages >= {MIN_MESSAGES}, {value}, NULL) AS value
+FROM
+(
+    SELECT time, {windows}
+    FROM
+    (
+        SELECT minute AS time, {minutes}
+        FROM undertone.rollup_1m FINAL
+        WHERE $__timeFilter(minute) AND {where}
+        GROUP BY time
+        ORDER BY time WITH FILL FROM toStartOfMinute($__fromTime) TO toStartOfMinute($__toTime) STEP 60
+    )
+)
+WHERE time < toStartOfMinute($__toTime)
+ORDER BY time"""
+
+
+def alerts(when: str, where: str, columns: str = "*") -> str:
+    """Alerts raised `when`, each with what supervisors answered.
+
+    Adds to the columns of `escalations`: `answered_time` (first answer of any kind), `closed_time` (resolved by a
+    supervisor, or by the job when the customer calmed down) and `verdict` (good_catch, false_alarm, or empty).
+    """
+    return f"""
+SELECT
+    {columns}, answered_time, if(verdict IS NULL, '', verdict) AS verdict,
+    coalesce(resolved_time, if(state = 'resolved', event_time, NULL)) AS closed_time
+FROM (SELECT * FROM undertone.escalations FINAL WHERE {when} AND {where}) AS raised
+LEFT JOIN
+(
+    SELECT
+        tenant, escalation_id, minOrNull(event_time) AS answered_time,
+        minOrNullIf(event_time, action = 'resolved') AS resolved_time,
+        argMaxOrNullIf(toString(action), event_time, action IN ('good_catch', 'false_alarm')) AS verdict
+    FROM undertone.feedback FINAL
+    GROUP BY tenant, escalation_id
+) AS answers USING (tenant, escalation_id)"""
+
+
+def open_alerts(where: str) -> str:
+    """Alerts of the last day that neither the job nor a supervisor has closed."""
+    when = "raised_time >= $__toTime - INTERVAL 1 DAY AND raised_time <= $__toTime"
+    return f"""
+SELECT *, dateDiff('second', raised_time, $__toTime) AS age_s
+FROM
+({indent(alerts(when, where))}
+)
+WHERE state = 'active' AND closed_time IS NULL"""
+
+
+def data_age(where: str) -> str:
+    """Seconds since the newest message, per organisation."""
+    return f"""
+SELECT tenant, toFloat64(dateDiff('second', max(event_time), $__toTime)) AS seconds
+FROM undertone.scored_events
+WHERE event_time >= $__toTime - INTERVAL 1 DAY AND event_time <= $__toTime AND {where}
+GROUP BY tenant"""
+
+
+def negative_alarm() -> str:
+    """Queues whose 5-minute share of negative messages passed the limit and has not come back under the clear mark.
+
+    The value is that share while the alarm is on, and 0 while it is off: hysteresis in the query, which every
+    version of Grafana can evaluate and which a restart of Grafana does not forget.
+    """
+    return f"""
+SELECT tenant, queue, toFloat64(if(last_high > last_low, argMax(share, time), 0)) AS value
+FROM
+(
+    SELECT
+        tenant, queue, time, share,
+        maxIf(time, share >= {NEGATIVE_LIMIT}) OVER (PARTITION BY tenant, queue) AS last_high,
+        maxIf(time, share < {NEGATIVE_CLEAR}) OVER (PARTITION BY tenant, queue) AS last_low
+    FROM
+    (
+        SELECT tenant, queue, minute AS time, negative / total AS share
+        FROM
+        (
+            SELECT
+                tenant, queue, minute,
+                sum(negatives) OVER last_minutes AS negative, sum(messages) OVER last_minutes AS total
+            FROM
+            (
+                SELECT tenant, queue, minute, sum(negatives) AS negatives, sum(messages) AS messages
+                FROM undertone.rollup_1m FINAL
+                WHERE $__timeFilter(minute)
+                GROUP BY tenant, queue, minute
+            )
+            WINDOW last_minutes AS
+                (PARTITION BY tenant, queue ORDER BY minute RANGE BETWEEN 299 PRECEDING AND CURRENT ROW)
+        )
+        WHERE total >= {MIN_MESSAGES}
+    )
+)
+GROUP BY tenant, queue, last_high, last_low
+HAVING max(time) >= $__toTime - INTERVAL 10 MINUTE"""
+
+
+def drift(where: str, minimum: int = 200) -> str:
+    """Population stability index of the scores per channel: the last hour against the 7 days before it.
+
+    Ten bins of the score; shares are floored at 0.1 %; channels with fewer than `minimum` messages in the hour are
+    left out, because the index of a small sample is high by chance.
+    """
+    recent = "event_time >= $__toTime - INTERVAL 1 HOUR"
+    return f"""
+SELECT channel, toFloat64(sum((now_share - then_share) * log(now_share / then_share))) AS psi, max(messages) AS messages
+FROM
+(
+    SELECT
+        channel, bin,
+        greatest(now_count / nullIf(sum(now_count) OVER (PARTITION BY channel), 0), 0.001) AS now_share,
+        greatest(then_count / nullIf(sum(then_count) OVER (PARTITION BY channel), 0), 0.001) AS then_share,
+        sum(now_count) OVER (PARTITION BY channel) AS messages
+    FROM
+    (
+        SELECT
+            channel, least(9, floor((score + 1) * 5)) AS bin,
+            countIf({recent}) AS now_count, countIf(NOT ({recent})) AS then_count
+        FROM undertone.scored_events
+        WHERE event_time >= $__toTime - INTERVAL 169 HOUR AND event_time <= $__toTime AND {SCORED} AND {where}
+        GROUP BY channel, bin
+    )
+)
+GROUP BY channel
+HAVING messages >= {minimum} AND isFinite(psi)
+ORDER BY psi DESC"""
+
+
+def reject_share(where: str = ALL) -> str:
+    """Share of the records of each topic that could not be accepted."""
+    return f"""
+SELECT topic, toFloat64(sum(bad) / sum(total)) AS share
+FROM
+(
+    SELECT topic, count() AS total, 0 AS bad
+    FROM undertone.scored_events
+    WHERE $__timeFilter(scored_time) AND {where}
+    GROUP BY topic
+    UNION ALL
+    SELECT topic, count() AS total, count() AS bad
+    FROM undertone.dead_letters FINAL
+    WHERE $__timeFilter(broker_time)
+    GROUP BY topic
+)
+GROUP BY topic
+HAVING sum(total) >= 100"""
+
+
+def channel_code() -> str:
+    """SQL of the number that stands for a channel in a state timeline; NULL, a gap, for anything else."""
+    cases = ", ".join(f"channel = '{name}', {code}" for name, code in CHANNEL_CODES.items())
+    return f"multiIf({cases}, NULL)"

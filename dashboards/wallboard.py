@@ -1,0 +1,314 @@
+"""The wall: what needs a supervisor in the next minutes. Fits a 1080p screen without scrolling."""
+
+from __future__ import annotations
+
+from dashboards.board import dashboard, place, queue, tenant
+from dashboards.common import (
+    ACKNOWLEDGE_TARGET_S,
+    BAD,
+    DATA_AGE_LIMIT_S,
+    DATA_AGE_TARGET_S,
+    GOOD,
+    MIN_MESSAGES,
+    MOOD_STEPS,
+    MUTED,
+    NEGATIVE_LIMIT,
+    NEGATIVE_TARGET,
+    TREND_MAP,
+    WATCH,
+    Json,
+    chosen,
+    journey_link,
+    key_text,
+    value_map,
+)
+from dashboards.panels import alerts, column, stat, states, table
+from dashboards.sql import data_age, open_alerts, rolling
+
+UID = "undertone-wallboard"
+WHERE = chosen("tenant", "queue")
+ESCALATIONS = "/d/undertone-escalations?${__url_time_range}&${tenant:queryparam}&${queue:queryparam}"
+
+
+def negative_share() -> Json:
+    """Share of negative customer messages over the last 15 minutes."""
+    return stat(
+        1,
+        f"Negative messages (target < {NEGATIVE_TARGET:.0%})",
+        f"Share of customers' messages of the last 15 minutes that are negative. Shown from {MIN_MESSAGES} messages on.",
+        rolling("negatives / messages", WHERE),
+        unit="percentunit",
+        decimals=0,
+        steps=((None, GOOD), (NEGATIVE_TARGET, WATCH), (NEGATIVE_LIMIT, BAD)),
+        sparkline=True,
+        empty="too few",
+    )
+
+
+def mood() -> Json:
+    """Mean score of the last 15 minutes."""
+    return stat(
+        2,
+        "Mood, -1 to 1 (target > 0)",
+        "Mean score of customers' messages of the last 15 minutes, each weighted by how sure the model is.",
+        rolling("score_sum / nullIf(weight_sum, 0)", WHERE),
+        decimals=2,
+        steps=((None, BAD), (-0.2, WATCH), (0, GOOD)),
+        sparkline=True,
+        empty="too few",
+    )
+
+
+def in_conversation() -> Json:
+    """Customers heard in the last 15 minutes."""
+    return stat(
+        3,
+        "Customers in conversation",
+        "Customers with an open session, on any channel, who were heard in the last 15 minutes.",
+        f"""
+        SELECT uniqExact(tenant, customer_key) AS customers
+        FROM undertone.sessions FINAL
+        WHERE state = 'open' AND started_time >= $__toTime - INTERVAL 2 DAY
+            AND ended_time >= $__toTime - INTERVAL 15 MINUTE AND ended_time <= $__toTime AND {WHERE}
+        """,
+        colour="none",
+    )
+
+
+def critical_open() -> Json:
+    """Open alerts of the highest level."""
+    return stat(
+        4,
+        "Critical alerts open (target 0)",
+        "Alerts of level 3 for supervisors that nobody has closed and whose customer has not calmed down.",
+        f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE level = 3 AND route = 'supervisor'",
+        steps=((None, GOOD), (1, WATCH), (3, BAD)),
+        links=[{"title": "All alerts", "url": ESCALATIONS}],
+    )
+
+
+def longest_unanswered() -> Json:
+    """Age of the oldest alert without an answer."""
+    return stat(
+        5,
+        f"Longest unanswered (target < {ACKNOWLEDGE_TARGET_S // 60} min)",
+        "Age of the oldest open supervisor alert that nobody has acknowledged.",
+        f"""
+        SELECT toFloat64(maxOrNull(age_s)) AS seconds
+        FROM ({open_alerts(WHERE)}
+        )
+        WHERE route = 'supervisor' AND answered_time IS NULL
+        """,
+        unit="dtdurations",
+        steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (ACKNOWLEDGE_TARGET_S * 5, BAD)),
+        links=[{"title": "All alerts", "url": ESCALATIONS}],
+    )
+
+
+def age_of_data() -> Json:
+    """Seconds since the newest message: tells a calm wall from a dead one."""
+    return stat(
+        6,
+        f"Age of this data (target < {DATA_AGE_TARGET_S} s)",
+        "Time since the newest message of any organisation shown. When it grows, the rest of this wall is old.",
+        f"SELECT minOrNull(seconds) AS seconds FROM ({data_age(chosen('tenant'))}\n)",
+        unit="s",
+        steps=((None, GOOD), (DATA_AGE_TARGET_S, WATCH), (DATA_AGE_LIMIT_S, BAD)),
+        empty="no data for a day",
+        links=[{"title": "Pipeline", "url": "/d/undertone-pipeline?${__url_time_range}"}],
+    )
+
+
+def queue_states() -> Json:
+    """How each queue went, in blocks of five minutes."""
+    states_of = value_map(
+        {"0": ("calm", GOOD), "1": ("watch", WATCH), "2": ("angry", BAD), "-1": ("too few", "#DDDDDD")}
+    )
+    return states(
+        7,
+        "Queues over time",
+        f"Per queue: calm below {NEGATIVE_TARGET:.0%} negative, watch from there, angry from {NEGATIVE_LIMIT:.0%}; "
+        f"too few below {MIN_MESSAGES // 2} messages in a block.",
+        f"""
+        SELECT
+            $__timeInterval(minute) AS time, queue,
+            toInt8(multiIf(sum(messages) < {MIN_MESSAGES // 2}, -1,
+                sum(negatives) >= {NEGATIVE_LIMIT} * sum(messages), 2,
+                sum(negatives) >= {NEGATIVE_TARGET} * sum(messages), 1, 0)) AS state
+        FROM undertone.rollup_1m FINAL
+        WHERE $__timeFilter(minute) AND {WHERE}
+        GROUP BY time, queue
+        HAVING sum(messages) > 0
+        ORDER BY time, queue
+        """,
+        states_of,
+        interval="5m",
+        name="${__field.labels.queue}",
+        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.queue}")}],
+    )
+
+
+def queues_now() -> Json:
+    """The queues of the last 15 minutes, worst first."""
+    return table(
+        8,
+        f"Queues now (15 minutes, target < {NEGATIVE_TARGET:.0%} negative)",
+        f"Negative share and mood stay empty below {MIN_MESSAGES} messages.",
+        f"""
+        SELECT
+            queue AS Queue, sum(messages) AS Messages,
+            if(Messages >= {MIN_MESSAGES}, sum(negatives) / Messages, NULL) AS Negative,
+            if(Messages >= {MIN_MESSAGES}, sum(score_sum) / nullIf(sum(weight_sum), 0), NULL) AS Mood
+        FROM undertone.rollup_1m FINAL
+        WHERE minute >= $__toTime - INTERVAL 15 MINUTE AND minute <= $__toTime AND {WHERE}
+        GROUP BY queue
+        HAVING Messages > 0
+        ORDER BY Negative DESC NULLS LAST, Messages DESC
+        LIMIT 8
+        """,
+        columns=[
+            column("Queue", links=[{"title": "After the conversation", "url": _after("${__value.raw}")}]),
+            column("Messages", width=100),
+            column(
+                "Negative",
+                unit="percentunit",
+                decimals=0,
+                width=100,
+                steps=((None, GOOD), (NEGATIVE_TARGET, WATCH), (NEGATIVE_LIMIT, BAD)),
+            ),
+            column("Mood", decimals=2, width=90, steps=MOOD_STEPS),
+        ],
+    )
+
+
+def worst_conversations() -> Json:
+    """Live conversations with the lowest mood, why, and which way they go."""
+    return table(
+        9,
+        "Worst live conversations (click to open the journey)",
+        "Customers heard in the last 30 minutes, lowest mood over all channels first. The reason is that of the open "
+        "alert, or else what the messages were flagged with.",
+        _worst_sql(),
+        columns=[
+            column("Mood", decimals=2, width=80, steps=MOOD_STEPS, links=[journey_link()]),
+            column("Trend", width=170, mappings=[TREND_MAP]),
+            column("Path", width=190),
+            column("Queue", width=130),
+            column("Minutes", width=80),
+            column("Reason", links=[journey_link()]),
+            column("Customer", hidden=True),
+        ],
+        links=[],
+    )
+
+
+def alerts_by_age() -> Json:
+    """Open supervisor alerts by level and age."""
+    return table(
+        10,
+        "Open alerts by age (target: none over 10 min)",
+        "Open alerts for supervisors: how many of each level are how old, and how many nobody has answered.",
+        f"""
+        SELECT
+            lane AS Level, countIf(known AND age_s < 120) AS `< 2 min`, countIf(known AND age_s >= 120 AND age_s < 600) AS `2-10`,
+            countIf(known AND age_s >= 600) AS `> 10 min`, countIf(known AND answered_time IS NULL) AS Unanswered
+        FROM (SELECT toUInt8(3 - number) AS lane FROM numbers(3)) AS lanes
+        LEFT JOIN
+        (
+            SELECT level AS lane, age_s, answered_time, 1 AS known
+            FROM ({open_alerts(WHERE)}
+            )
+            WHERE route = 'supervisor'
+        ) AS open USING (lane)
+        GROUP BY lane
+        ORDER BY lane DESC
+        """,
+        columns=[
+            column("Level", mappings=[_levels()], width=120),
+            column("> 10 min", steps=((None, "transparent"), (1, BAD))),
+            column("Unanswered", steps=((None, "transparent"), (1, WATCH))),
+        ],
+        links=[{"title": "All alerts", "url": ESCALATIONS}],
+    )
+
+
+def firing() -> Json:
+    """Alert rules on queues and on the pipeline that fire now."""
+    return alerts(
+        11,
+        "Alarms on queues and pipeline",
+        "Rules that watch whole queues, unanswered alerts and the pipeline itself. Empty is good.",
+        {"product": "undertone"},
+    )
+
+
+def board() -> Json:
+    """Six numbers, the queues, the worst conversations and the open alerts."""
+    top = [negative_share(), mood(), in_conversation(), critical_open(), longest_unanswered(), age_of_data()]
+    panels = [place(panel, 4 * index, 0, 4, 4) for index, panel in enumerate(top)]
+    panels += [place(queue_states(), 0, 4, 14, 7), place(queues_now(), 14, 4, 10, 7)]
+    panels += [place(worst_conversations(), 0, 11, 16, 11)]
+    panels += [place(alerts_by_age(), 16, 11, 8, 5), place(firing(), 16, 16, 8, 6)]
+    return dashboard(
+        UID,
+        "Undertone: wallboard",
+        "What needs a supervisor in the next minutes. Fits a 1080p screen; open it with &kiosk.",
+        panels,
+        since="now-1h",
+        refresh="10s",
+        variables=[tenant(), queue()],
+        tags=["wall"],
+    )
+
+
+def _levels() -> Json:
+    return value_map({"3": ("3 critical", BAD), "2": ("2 frustrated", WATCH), "1": ("1 watch", MUTED)})
+
+
+def _after(queue_value: str) -> str:
+    return "/d/undertone-after?${__url_time_range}&${tenant:queryparam}&var-queue=" + queue_value
+
+
+def _worst_sql() -> str:
+    return f"""
+    WITH worst AS
+    (
+        SELECT tenant, customer_key, session_id, channels, queue, started_time, ended_time, final_level, tag_counts
+        FROM
+        (
+            SELECT *, [n_frustration, n_anger, n_confusion, n_disappointment, n_urgency, n_sarcasm] AS tag_counts
+            FROM undertone.sessions FINAL
+            WHERE started_time >= $__toTime - INTERVAL 2 DAY AND started_time <= $__toTime AND state = 'open'
+                AND ended_time >= $__toTime - INTERVAL 30 MINUTE AND messages > 0 AND {WHERE}
+        )
+        ORDER BY final_level
+        LIMIT 9
+    )
+    SELECT
+        final_level AS Mood, if(trends.trend = '', 'not_calculated', trends.trend) AS Trend,
+        arrayStringConcat(channels, ' → ') AS Path, queue AS Queue,
+        dateDiff('minute', started_time, $__toTime) AS Minutes,
+        if(why.reason != '', why.reason, arrayStringConcat(arraySort(
+            tag -> -tag_counts[indexOf(['frustration', 'anger', 'confusion', 'disappointment', 'urgency', 'sarcasm'], tag)],
+            arrayFilter((tag, n) -> n > 0,
+                ['frustration', 'anger', 'confusion', 'disappointment', 'urgency', 'sarcasm'], tag_counts)), ', ')) AS Reason,
+        {key_text("worst.customer_key")} AS Customer
+    FROM worst
+    LEFT JOIN
+    (
+        SELECT tenant, customer_key, argMax(trend, event_time) AS trend
+        FROM undertone.trajectory FINAL
+        WHERE (tenant, customer_key) IN (SELECT tenant, customer_key FROM worst)
+            AND event_time >= $__toTime - INTERVAL 2 DAY AND speaker = 'customer'
+        GROUP BY tenant, customer_key
+    ) AS trends ON trends.tenant = worst.tenant AND trends.customer_key = worst.customer_key
+    LEFT JOIN
+    (
+        SELECT session_id, argMax(reason, (level, event_time)) AS reason
+        FROM undertone.escalations FINAL
+        WHERE raised_time >= $__toTime - INTERVAL 2 DAY AND state = 'active'
+            AND session_id IN (SELECT session_id FROM worst)
+        GROUP BY session_id
+    ) AS why ON why.session_id = worst.session_id
+    ORDER BY Mood
+    """

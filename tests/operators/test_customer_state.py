@@ -1,0 +1,34 @@
+"""Arrival order, repeats, restarts and corrections do not change what is finally known of a customer."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.parameters import Parameters
+from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, final_rows, reducer, run
+from tests.strategies import Disorder, disorders, histories
+
+PARAMETERS = st.sampled_from([Parameters(), SHORT_GAPS])
+
+
+@given(disorders(), PARAMETERS)
+def test_any_order_within_lateness_and_any_repeat_give_the_same_final_rows(
+    disorder: Disorder, parameters: Parameters
+) -> None:
+    _, in_order = run(reducer(parameters), disorder.history)
+    _, as_arrived = run(reducer(parameters), disorder.arrival)
+
+    assert final_rows(in_order) == final_rows(as_arrived)
+
+
+@given(disorders(), PARAMETERS, st.data())
+def test_a_restart_anywhere_gives_the_same_outputs(
+    disorder: Disorder, parameters: Parameters, data: st.DataObject
+) -> None:
+    restarts = frozenset(data.draw(st.sets(st.integers(0, len(disorder.arrival)))))
+    steady, expected = run(reducer(parameters, DEFAULT_RULES), disorder.arrival)
+    restarted, outputs = run(reducer(parameters, DEFAULT_RULES), disorder.arrival, restarts)
+
+    assert expected == outputs
+    assert steady == restarted

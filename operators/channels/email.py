@@ -107,7 +107,7 @@ def from_html(source: str) -> str:
 
 
 def _parser() -> HTMLParser:
-    return HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
+    return HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True)
 
 
 def _drop_quoted(tree: HtmlElement) -> None:

@@ -25,11 +25,14 @@ _WROTE = re.compile(
     r"|geschreven|scrisse|írta|a scris)\b.{0,120}[:\uff1a]\s*",
     re.IGNORECASE | re.DOTALL,
 )
+_ADDRESS_AND_TIME = re.compile(r"(?=.{0,250}[<(][^<>()\s]{1,80}@)(?=.{0,250}\d{1,2}[.:]\d{2}).{10,300}", re.DOTALL)
+"""Somebody's address and a time of day on a line that ends with a colon: a header in whatever language."""
 _LABEL = re.compile(r"[*> ]{0,4}([^\W\d_][\w ]{0,24}):\s?\*?\s*\S", re.UNICODE)
 _FROM = frozenset(
     re.findall(
         r"\w+",
-        "from von de da van fra från od lähettäjä kimden expéditeur remitente mittente afzender 发件人 差出人 보낸사람 от",
+        "from von de da van fra från od lähettäjä kimden expéditeur remitente mittente afzender "
+        "от 发件人 差出人 보낸사람",
     )
 )
 _SEPARATOR = re.compile(
@@ -37,7 +40,8 @@ _SEPARATOR = re.compile(
     r"|message d\u2019origine|message transféré"
     r"|mensaje (?:original|reenviado)|messaggio (?:originale|inoltrato)|oorspronkelijk|doorgestuurd|mensagem"
     r"|oprindelig|vidaresänt"
-    r"|ursprungligt|wiadomość|původní|转发|原始|元の|##).{0,60}|begin forwarded message:|anfang der weitergeleiteten.{0,30}"
+    r"|ursprungligt|wiadomość|původní|转发|原始|元の|##).{0,60}"
+    r"|begin forwarded message:|anfang der weitergeleiteten.{0,30}"
     r"|début du message (?:transféré|réexpédié).{0,10}|#{2,}.{0,10}(?:reply|type) (?:your reply )?above.{0,40}"
     r"|[_]{10,}|-{20,})\s*",
     re.IGNORECASE,
@@ -128,7 +132,7 @@ def _announced(kept: list[str], line: str) -> int:
     for height in (1, 2, 3):
         if len(block) > LONGEST_HEADER:
             return 0
-        if _WROTE.fullmatch(block) or ((height > 1 or any(map(str.isdigit, block))) and _HEADER.fullmatch(block)):
+        if any(header.fullmatch(block) for header in (_WROTE, _ADDRESS_AND_TIME, _HEADER)):
             return height
         if height > len(kept) or not kept[-height].strip():
             return 0
@@ -142,6 +146,8 @@ def _is_header_block(lines: list[str], at: int) -> bool:
     labels = [match.group(1).strip().lower() for line in block if (match := _LABEL.match(line))]
     if len(labels) < 2 or not _LABEL.match(block[0]):
         return False
+    if len(labels) == 2 and not any(sign == "@" or sign.isdigit() for sign in "".join(block)):
+        return False  # two lines with colons are no mail head yet
     return labels[0] in _FROM or _HEADER.match("\n".join(block)) is not None
 
 
@@ -168,7 +174,7 @@ def _only_contacts(lines: list[str]) -> bool:
             return True
         if stripped:
             filled += 1
-            if filled > 8 or len(stripped) > 70 or (len(stripped.split()) > 4 and stripped[-1] in ".!?"):
+            if filled > 8 or len(stripped) > 70 or (len(stripped.split()) > 6 and stripped[-1] in ".!?"):
                 return False
     return True
 

@@ -20,6 +20,9 @@ from stdnum import iban, luhn
 from operators import national_ids, spoken
 from operators.records import RedactedText
 
+MOST_GROUPS = 40
+"""Groups of digits in a run that is looked into; a longer one is no number of anybody and goes as a whole."""
+
 _GAP = r"[\s\-\u2010-\u2015\u2212.,/\\()_:|*+#•·~'\"]"
 """What people put between the digits of one number."""
 
@@ -37,6 +40,8 @@ _EMAIL = re.compile(r"(?<![\w.+%\-])[\w.+%'\-]{1,64}\s?@\s?[\w\-]{1,63}(?:\.[\w\
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ \-.]?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.IGNORECASE)
 _RUN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{8,}}")
 _SEVEN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{6,}}")
+_SEPARATORS = " \t\n-.,/\\()_:|*+#~'\""
+_LIST = re.compile(r",\s+")
 _DIGIT_GROUP = re.compile(r"[0-9]+")
 _IP = re.compile(
     r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}(?![\w:])", re.I
@@ -161,7 +166,7 @@ def _long_numbers(text: str, region: str) -> tuple[str, int]:
     """Seven digits or more: cards and ids by check digits, phones by numbering plan, the rest for its length."""
     text, cards = _replace(_RUN, text, lambda run: _card_or_id(run, region))
     text, phones = _phones(text, region)
-    text, rest = _replace(_RUN, text, lambda run: "[ID]" if national_ids.is_national_id(run, region) else "[NUMBER]")
+    text, rest = _replace(_RUN, text, lambda run: _unknown(run, region))
     return text, cards + phones + rest
 
 
@@ -173,7 +178,8 @@ def _replace(pattern: re.Pattern[str], text: str, kind: Callable[[str], str]) ->
         nonlocal found
         old = match.group()
         new = kind(old)
-        found += new != old
+        if new != old:
+            found += max(1, new.count("["))
         return new
 
     return pattern.sub(replaced, text), found
@@ -198,6 +204,8 @@ def _iban(candidate: str) -> str:
 def _card_or_id(run: str, region: str) -> str:
     """A run of nine digits or more: find a payment card in it, or a national id in its usual grouping."""
     groups = list(_DIGIT_GROUP.finditer(run))
+    if len(groups) > MOST_GROUPS:
+        return "[NUMBER]"
     for first in range(len(groups)):
         digits = ""
         for last in groups[first : first + 19]:
@@ -205,7 +213,7 @@ def _card_or_id(run: str, region: str) -> str:
             if len(digits) > 19:
                 break
             if len(digits) >= 13 and digits[0] in "23456" and luhn.is_valid(digits):
-                return run[: groups[first].start()] + "[CARD]" + run[last.end() :]
+                return _beside(run[: groups[first].start()]) + "[CARD]" + _beside(run[last.end() :])
     separated = len(groups) > 1 and not run.startswith("0")
     return "[ID]" if separated and national_ids.is_national_id(run, region) else run
 
@@ -232,6 +240,22 @@ def _names(words: list[str], *, long: bool) -> bool:
         if word not in _FILLERS:
             return False
     return False
+
+
+def _beside(rest: str) -> str:
+    """What stood beside a card in one run with it: an expiry date, a security code, another number."""
+    start, end = len(rest) - len(rest.lstrip(_SEPARATORS)), len(rest.rstrip(_SEPARATORS))
+    return rest if _count_digits(rest) < 3 else f"{rest[:start]}[NUMBER]{rest[end:]}"
+
+
+def _unknown(run: str, region: str) -> str:
+    """Nine digits or more that no numbering plan knows. "10/10, 24/7, 100" are several numbers, not one."""
+    if national_ids.is_national_id(run, region):
+        return "[ID]"
+    pieces = _LIST.split(run)
+    if len(pieces) > 1 and any(sign in run for sign in "/:") and all(_count_digits(piece) < 9 for piece in pieces):
+        return run
+    return "[NUMBER]"
 
 
 def _phones(text: str, region: str) -> tuple[str, int]:

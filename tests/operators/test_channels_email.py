@@ -1,5 +1,6 @@
 """Of a mail, the new words are kept and nothing else: many clients, many languages."""
 
+# ruff: noqa: RUF001 - letters of other scripts are the point
 from __future__ import annotations
 
 import pytest
@@ -30,8 +31,8 @@ ANNOUNCED = {
     "gmail-ja": "2026年3月2日(月) 9:00 Support <help@acme.example>:",
     "gmail-ko": "2026년 3월 2일 (월) 오전 9:00, Support <help@acme.example>님이 작성:",
     "gmail-zh": "Support <help@acme.example> 于2026年3月2日周一 09:00写道\uff1a",
-    "outlook-en": "From: Support <help@acme.example>\nSent: Monday, March 2, 2026 9:00 AM\nTo: Jo\nSubject: Re: Heating",
-    "outlook-de": "Von: Support <help@acme.example>\nGesendet: Montag, 2. März 2026 09:00\nAn: Jo\nBetreff: Re: Heizung",
+    "outlook-en": "From: Support <help@acme.example>\nSent: Monday, March 2, 2026 9:00 AM\nTo: Jo\nSubject: Re: x",
+    "outlook-de": "Von: Support <help@acme.example>\nGesendet: Montag, 2. März 2026 09:00\nAn: Jo\nBetreff: Re: x",
     "outlook-fr": "De : Support <help@acme.example>\nEnvoyé : lundi 2 mars 2026 09:00\nÀ : Jo\nObjet : Re: x",
     "outlook-es": "De: Support <help@acme.example>\nEnviado el: lunes, 2 de marzo de 2026\nPara: Jo\nAsunto: Re: x",
     "outlook-it": "Da: Support <help@acme.example>\nInviato: lunedì 2 marzo 2026 09:00\nA: Jo\nOggetto: Re: x",

@@ -157,7 +157,9 @@ class KafkaBroker:
 
     def admin(self) -> AdminClient:
         """A client for administration, silent about a broker that is not there yet."""
-        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        return AdminClient(
+            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 300}
+        )
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Make a topic and wait until it can be used."""

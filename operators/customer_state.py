@@ -258,7 +258,9 @@ class CustomerReducer:
         """An event whose place is settled."""
         session = state.settled.session
         settled = self._folder.late(state.settled, entry)
-        after, out = self._amend(_remember(state, entry), settled, entry, message)
+        ring, ranks = _remembered(state, (entry,))
+        state = msgspec.structs.replace(state, ring=ring, ranks=ranks)
+        after, out = self._amend(state, settled, entry, message)
         if session is None or self._folder.belongs(session, entry):
             return after, out
         stray = self._folder.step(Fold(mood=settled.mood), entry, state.tenant, state.customer_key).fold
@@ -301,15 +303,14 @@ class CustomerReducer:
         count = max(0, len(tail) - self.parameters.tail)
         while tail[count].event_ms < watermark:
             count += 1
-        for entry in tail[:count]:
-            state = _remember(state, entry)
+        ring, ranks = _remembered(state, tail[:count])
         return CustomerState(
             state.tenant,
             state.customer_key,
             state.folds[count - 1],
             tail[count:],
-            state.ring,
-            state.ranks,
+            ring,
+            ranks,
             alerts.prune(state.told, tail[count].event_ms) if state.told else (),
             state.closed,
             state.folds[count:],
@@ -351,13 +352,11 @@ class CustomerReducer:
 
 def _find(tail: tuple[Entry, ...], id_hash: int) -> int:
     """Index of the entry with that id, -1 for none; a living one before the tombstone that it left elsewhere."""
-    found = -1
-    for index, entry in enumerate(tail):
-        if entry.id_hash == id_hash:
-            found = index
-            if not entry.retracted:
-                break
-    return found
+    hashes = [entry.id_hash for entry in tail]
+    if id_hash not in hashes:
+        return -1
+    living = [index for index, entry in enumerate(tail) if entry.id_hash == id_hash and not entry.retracted]
+    return living[0] if living else hashes.index(id_hash)
 
 
 def _insertion(tail: tuple[Entry, ...], entry: Entry) -> int:
@@ -372,7 +371,8 @@ def _last_of_sessions(folds: tuple[Fold, ...]) -> dict[str, Fold]:
     return {fold.session.id: fold for fold in folds if fold.session is not None}
 
 
-def _remember(state: CustomerState, entry: Entry) -> CustomerState:
-    ring = (*state.ring[1 - RING :], entry.id_hash)
-    ranks = (*state.ranks[1 - RING :], entry.revision * 2 + entry.retracted)
-    return msgspec.structs.replace(state, ring=ring, ranks=ranks)
+def _remembered(state: CustomerState, entries: tuple[Entry, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ring and ranks once these entries are settled."""
+    keep = len(entries) - RING
+    ring = (*state.ring[keep:], *[entry.id_hash for entry in entries])
+    return ring, (*state.ranks[keep:], *[entry.revision * 2 + entry.retracted for entry in entries])

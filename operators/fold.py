@@ -18,7 +18,7 @@ from operators.conditions import Facts
 from operators.entry import Entry, hash32
 from operators.escalation import Alarms, Change, end_session, evaluate
 from operators.mood import Mood
-from operators.parameters import DAY, SCALE, Parameters
+from operators.parameters import SCALE, Parameters
 from operators.records import Turn
 from operators.rules import Rules
 from operators.session import Contacts, Session
@@ -64,8 +64,11 @@ class Folder:
             after = msgspec.structs.replace(fold, known=known, place=entry.place)
             return Stepped(after, self.turn(after, entry, tenant, customer_key), [])
         before, trajectory, alarms, changes = self._session(fold, entry, tenant, customer_key)
-        trajectory, mood = self._mood(fold, before, trajectory, entry)
-        recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if entry.is_customer else fold.recent
+        customer = entry.is_customer
+        mood = moods.with_message(fold.mood, entry, self.parameters) if customer and entry.weight else fold.mood
+        level = self._level(mood, entry)
+        trajectory = self._trajectory(fold.mood, before, trajectory, entry, level[0])
+        recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if customer else fold.recent
         after = Fold(
             known,
             (entry.event_ms, entry.id_hash),
@@ -76,7 +79,7 @@ class Folder:
             alarms,
             recent,
         )
-        turn = self.turn(after, entry, tenant, customer_key)
+        turn = self._turn(after, entry, tenant, customer_key, level)
         if entry.speaker == "customer" or entry.kind != "utterance":
             after, changes = self._judge(after, entry, turn, changes)
         return Stepped(after, turn, changes)
@@ -121,14 +124,23 @@ class Folder:
 
     def turn(self, fold: Fold, entry: Entry, tenant: str, customer_key: int, late: bool = False) -> Turn:
         """Write down the rolling values after an event."""
+        return self._turn(fold, entry, tenant, customer_key, self._level(fold.mood, entry), late)
+
+    def _turn(
+        self,
+        fold: Fold,
+        entry: Entry,
+        tenant: str,
+        customer_key: int,
+        level: tuple[float, float],
+        late: bool = False,
+    ) -> Turn:
         p, now, trajectory = self.parameters, entry.event_ms, fold.trajectory
         session = fold.session or _NOWHERE
-        half_life = p.half_life_ms[entry.channel]
-        at = max(now, fold.mood.customer.at_ms)
-        mine = moods.interaction(fold.mood, entry.interaction_id)
-        level, evidence = moods.level_at(mine, max(now, mine.at_ms), half_life, p.kappa)
-        customer, customer_evidence = moods.level_at(fold.mood.customer, at, p.customer_half_life_ms, p.kappa)
+        sums = fold.mood.customer
+        customer, customer_evidence = moods.level_at(sums, max(now, sums.at_ms), p.customer_half_life_ms, p.kappa)
         slope = trajectory.slope
+        day, week = sessions.contact_counts(fold.contacts, now)
         return Turn(
             tenant=tenant,
             customer_key=customer_key,
@@ -148,8 +160,8 @@ class Folder:
             weight=entry.weight / SCALE,
             label=entry.label,
             flags=entry.flags,
-            level=level,
-            level_evidence=evidence,
+            level=level[0],
+            level_evidence=level[1],
             customer_level=customer,
             customer_evidence=customer_evidence,
             carried=session.carried,
@@ -167,8 +179,8 @@ class Folder:
             under_ms=trajectory.under_ms,
             messages=trajectory.messages,
             hops=session.hops,
-            contacts_24h=sessions.contacts_within(fold.contacts, now, DAY),
-            contacts_7d=sessions.contacts_within(fold.contacts, now, 7 * DAY),
+            contacts_24h=day,
+            contacts_7d=week,
             response_ms=session.response_ms,
             silence_ms=session.silence_ms,
             overtalk_ms=session.overtalk_ms,
@@ -192,21 +204,21 @@ class Folder:
             return fresh, Trajectory(), fold.alarms, []
         return fresh, Trajectory(), *end_session(fold.alarms, session.deadline_ms)
 
-    def _mood(self, fold: Fold, session: Session, trajectory: Trajectory, entry: Entry) -> tuple[Trajectory, Mood]:
-        """Mood and trajectory after the event; one without the customer's words only lets time pass."""
-        mood = fold.mood
-        passed = min(entry.event_ms, mood.under_until_ms) - session.ended_ms
+    def _trajectory(
+        self, mood: Mood, session: Session, trajectory: Trajectory, entry: Entry, level: float
+    ) -> Trajectory:
+        """The trajectory after the event, `mood` being that before it: words of others only let time pass."""
+        passed = min(entry.event_ms, mood.under_until_ms) - session.ended_ms if mood.under_until_ms else 0
         under_ms = trajectory.under_ms + passed if passed > 0 else trajectory.under_ms
-        if not entry.is_customer:
-            if passed > 0:
-                trajectory = msgspec.structs.replace(trajectory, under_ms=under_ms)
-            return trajectory, mood
-        p = self.parameters
-        if entry.weight:
-            mood = moods.with_message(mood, entry, p)
+        if entry.is_customer:
+            return trajectories.observe(trajectory, entry, level, session.carried, under_ms, self.parameters)
+        return msgspec.structs.replace(trajectory, under_ms=under_ms) if passed > 0 else trajectory
+
+    def _level(self, mood: Mood, entry: Entry) -> tuple[float, float]:
+        """Level and evidence of the entry's interaction at its time."""
         mine = moods.interaction(mood, entry.interaction_id)
-        level, _ = moods.level_at(mine, entry.event_ms, p.half_life_ms[entry.channel], p.kappa)
-        return trajectories.observe(trajectory, entry, level, session.carried, under_ms, p), mood
+        half_life = self.parameters.half_life_ms[entry.channel]
+        return moods.level_at(mine, max(entry.event_ms, mine.at_ms), half_life, self.parameters.kappa)
 
     def _judge(self, fold: Fold, entry: Entry, turn: Turn, ended: list[Change]) -> tuple[Fold, list[Change]]:
         """Ask the rules."""

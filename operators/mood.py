@@ -95,7 +95,12 @@ def interaction(mood: Mood, interaction_id: str) -> Sums:
 
 def with_message(mood: Mood, entry: Entry, parameters: Parameters) -> Mood:
     """Take in a message of the customer, in event order."""
-    return _moved(mood, entry, entry.score / SCALE, entry.weight / SCALE, parameters)
+    now, score, weight = entry.event_ms, entry.score / SCALE, entry.weight / SCALE
+    customer = add(mood.customer, now, score, weight, parameters.customer_half_life_ms)
+    mine = interaction(mood, entry.interaction_id)
+    others = [sums for sums in mood.interactions if sums.key != mine.key]
+    mine = add(mine, now, score, weight, parameters.half_life_ms[entry.channel])
+    return Mood(customer, (*others[1 - LEVELS :], mine), _until(customer, parameters))
 
 
 def with_late(mood: Mood, event_ms: int, channel: str, key: int, term: tuple[int, int], parameters: Parameters) -> Mood:
@@ -107,15 +112,6 @@ def with_late(mood: Mood, event_ms: int, channel: str, key: int, term: tuple[int
     )
     customer = add_late(mood.customer, event_ms, score, weight, parameters.customer_half_life_ms)
     return Mood(customer, interactions, _until(customer, parameters))
-
-
-def _moved(mood: Mood, entry: Entry, score: float, weight: float, parameters: Parameters) -> Mood:
-    now = entry.event_ms
-    customer = add(mood.customer, now, score, weight, parameters.customer_half_life_ms)
-    mine = interaction(mood, entry.interaction_id)
-    others = [sums for sums in mood.interactions if sums.key != mine.key]
-    mine = add(mine, now, score, weight, parameters.half_life_ms[entry.channel])
-    return Mood(customer, (*others[1 - LEVELS :], mine), _until(customer, parameters))
 
 
 def _until(customer: Sums, parameters: Parameters) -> int:

@@ -12,7 +12,7 @@ from hashlib import blake2b
 import msgspec
 
 from operators.entry import Entry, hash32
-from operators.parameters import Parameters
+from operators.parameters import DAY, Parameters
 
 PATH = 8
 """Channels of the path and interactions that a session remembers."""
@@ -126,14 +126,19 @@ def with_contact(contacts: Contacts, entry: Entry) -> Contacts:
     return (*contacts[1 - CONTACTS :], (key, entry.event_ms))
 
 
-def contacts_within(contacts: Contacts, now_ms: int, span_ms: int) -> int:
-    """Count interactions begun in the `span_ms` before `now_ms`.
+def contact_counts(contacts: Contacts, now_ms: int) -> tuple[int, int]:
+    """Count interactions begun in the 24 hours and in the 7 days before `now_ms`.
 
-    >>> contacts_within(((1, 0), (2, 50), (3, 90)), now_ms=100, span_ms=60)
-    2
+    >>> contact_counts(((1, 0), (2, 3 * DAY), (3, 4 * DAY - 1)), now_ms=4 * DAY - 1)
+    (2, 3)
     """
-    since = now_ms - span_ms
-    return sum([started > since for _, started in contacts])
+    day = week = 0
+    for _, started in contacts:
+        age = now_ms - started
+        if age < 7 * DAY:
+            week += 1
+            day += age < DAY
+    return day, week
 
 
 def _waits(session: Session, entry: Entry) -> tuple[int, int, int]:

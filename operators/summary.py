@@ -5,9 +5,9 @@ from __future__ import annotations
 from operators import trajectory as trajectories
 from operators.fold import Fold
 from operators.mood import level_at
-from operators.parameters import DAY, SCALE, Parameters
+from operators.parameters import SCALE, Parameters
 from operators.records import SessionUpdate
-from operators.session import Session, contacts_within
+from operators.session import Session, contact_counts
 
 _NONE = Session("", 0, 0, 0, 0.0)
 
@@ -29,6 +29,7 @@ def session_update(
         parameters.customer_half_life_ms,
         parameters.kappa,
     )
+    day, week = contact_counts(fold.contacts, session.ended_ms)
     return SessionUpdate(
         tenant=tenant,
         customer_key=customer_key,
@@ -60,8 +61,8 @@ def session_update(
         reversals=trajectory.reversals,
         change_points=trajectory.change_points,
         hops=session.hops,
-        contacts_24h=contacts_within(fold.contacts, session.ended_ms, DAY),
-        contacts_7d=contacts_within(fold.contacts, session.ended_ms, 7 * DAY),
+        contacts_24h=day,
+        contacts_7d=week,
         response_ms=session.response_ms,
         silence_ms=session.silence_ms,
         overtalk_ms=session.overtalk_ms,

@@ -88,9 +88,9 @@ def observe(
     `level` is the interaction's level after this message, `carried` the customer's at the start of the session,
     `under_ms` the time below the threshold so far.
     """
-    counted = _count(before, entry, level, under_ms)
     if not entry.weight:
-        return counted
+        return _unscored(before, entry, level, under_ms)
+    lower = level < before.low
     now, score, weight = entry.event_ms, entry.score, entry.weight
     points = (*before.points[1 - POINTS :], (now, score, weight))
     window = parameters.window_ms[entry.channel]
@@ -98,10 +98,10 @@ def observe(
     cusum, alarm = step_cusum(before.cusum, score / SCALE, carried, parameters)
     sign = _sign(score, parameters.reversal)
     return Trajectory(
-        counted.messages,
-        counted.negatives,
-        counted.positives,
-        counted.tag_counts,
+        before.messages + 1,
+        before.negatives + (entry.label == "negative"),
+        before.positives + (entry.label == "positive"),
+        _count_tags(before.tag_counts, entry.flags) if entry.flags else before.tag_counts,
         before.scored + 1,
         before.weight + weight,
         before.weighted + weight * score,
@@ -113,8 +113,8 @@ def observe(
         cusum,
         before.change_points + alarm,
         alarm,
-        counted.low,
-        counted.low_ms,
+        level if lower else before.low,
+        now if lower else before.low_ms,
         under_ms,
         points,
         with_score(before.bins, weight, score),
@@ -283,8 +283,8 @@ def outcome(begin: float, end: float, scored: int, parameters: Parameters) -> Ou
     return "soured" if begin >= turned and end <= -turned else "steady"
 
 
-def _count(before: Trajectory, entry: Entry, level: float, under_ms: int) -> Trajectory:
-    """Counts, low point and time under: what a message without weight moves too."""
+def _unscored(before: Trajectory, entry: Entry, level: float, under_ms: int) -> Trajectory:
+    """Counts, low point and time under: all that a message without weight moves."""
     lower = level < before.low
     return msgspec.structs.replace(
         before,

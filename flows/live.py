@@ -23,7 +23,7 @@ from operators.clickhouse_sink import ClickHouseSink
 from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings, SettingsError
-from infra.store import connector
+from infra.store import StoreAddressError, connector
 from models.bundle import BundleError
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators import metrics
@@ -32,7 +32,7 @@ from operators.identity import Identity
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import Parameters
-from operators.rules import Rules, RulesError
+from operators.rules import Rules, RuleError
 from operators.ticks import TickSource, Timers, routes
 
 LANGUAGES = frozenset({"en"})
@@ -178,7 +178,7 @@ def cli(argv: Sequence[str] | None = None) -> int:
     addresses = [address for address in options.addresses.split(";") if address]
     try:
         run(Settings.from_env(os.environ), process_id=options.process_id, addresses=addresses)
-    except (SettingsError, RulesError, BundleError) as error:
+    except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
         print(f"flows.live: {error}", file=sys.stderr)
         return 2
     return 0

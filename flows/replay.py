@@ -33,7 +33,7 @@ from operators.kafka_client import KafkaSourceError
 from operators.kafka_sink import Outgoing
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw, StreamTime
-from operators.rules import Rules, RulesError
+from operators.rules import RuleError, Rules
 from operators.ticks import TickSource, Timers
 
 ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc))
@@ -47,21 +47,26 @@ class Window:
         self._timers = timers
         self._begin_ms = int(begin.timestamp() * 1000)
         self._end_ms = int(end.timestamp() * 1000)
-        self._caught_up: set[str] = set()
+        self._caught_up: dict[str, int] = {}
         self._done = threading.Event()
 
     def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
         """The intake step, less what is outside the range."""
         for item in batch:
             if isinstance(item, StreamTime) and item.caught_up:
-                self._caught_up.add(item.partition_key)
-                if len(self._caught_up) == item.partitions and not self._timers.overdue:
+                self._caught_up.setdefault(item.partition_key, item.stream_ms)
+                if len(self._caught_up) == item.partitions and self._closed_up():
                     self._done.set()
         return self._intake([item for item in batch if isinstance(item, StreamTime) or self._inside(item)])
 
     def done(self) -> bool:
         """Whether the replay may end."""
         return self._done.is_set()
+
+    def _closed_up(self) -> bool:
+        """Whether the keyed step has heard that all was read, and has closed what that ends."""
+        heard = self._timers.stream_ms
+        return heard is not None and heard >= min(self._caught_up.values()) and not self._timers.overdue
 
     def _inside(self, raw: Raw) -> bool:
         event_ms = event_time_ms(raw.payload)
@@ -153,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="undertone-replay-") as folder:
             settings = msgspec.structs.replace(settings, **changes, state_dir=Path(folder))
             tallies = replay(settings, options.begin, options.end)
-    except (SettingsError, RulesError, BundleError, KafkaSourceError) as error:
+    except (SettingsError, RuleError, BundleError, KafkaSourceError) as error:
         print(f"flows.replay: {error}", file=sys.stderr)
         return 2
     for tally in tallies:

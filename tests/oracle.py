@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from flows.intake import Intake
+from flows.live import make_intake, make_reducer
+from flows.pipeline import blocks
 from flows.settings import Settings
 from models.scorer import FakeScorer
 from operators import rows
 from operators.customer_state import CustomerReducer
-from operators.records import Escalation, Raw, Rejected, Scored, SessionUpdate, Turn
+from operators.records import Escalation, Raw, Rejected, Scored
 from operators.rules import Rules
 from operators.score import to_message
 
@@ -25,10 +27,14 @@ AFTER_ALL_MS = 40 * 24 * 3600 * 1000
 """Stream time this far past the last event closes every session."""
 
 
+Row = tuple[tuple[str, Any], ...]
+"""Column names with their values, in the order of the names."""
+
+
 class Expected(msgspec.Struct, frozen=True):
     """Final rows by table and identity, and the ids that the topics must hold exactly once."""
 
-    tables: dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]
+    tables: dict[str, dict[tuple[Any, ...], Row]]
     escalation_ids: frozenset[str]
     dead_letter_ids: frozenset[str]
 
@@ -44,7 +50,7 @@ def expected(raws: Iterable[Raw], intake: Intake, reducer: CustomerReducer, rule
     for journey in journeys.values():
         outputs += _journey(journey, reducer, rules)
     return Expected(
-        tables=final_rows([*scored, *outputs]),
+        tables=final_rows(blocks_of([*scored, *outputs])),
         escalation_ids=frozenset(
             f"{out.escalation_id}:{out.version}" for out in outputs if isinstance(out, Escalation)
         ),
@@ -66,42 +72,46 @@ def _journey(journey: Sequence[Scored], reducer: CustomerReducer, rules: Rules) 
     return outputs
 
 
-def identity(record: Any) -> tuple[str, tuple[Any, ...], int, bool] | None:
-    """Table, identity, version and whether it is taken back, of a record that becomes a row."""
-    match record:
-        case Scored():
-            spoken = record.utterance
-            return "scored_events", (spoken.tenant, spoken.event_id), spoken.revision, False
-        case Turn():
-            return "trajectory", (record.tenant, record.customer_key, record.event_id), record.version, record.deleted
-        case SessionUpdate():
-            return "sessions", (record.tenant, record.session_id), record.version, record.deleted
-        case Escalation():
-            return "escalations", (record.tenant, record.escalation_id), record.version, False
-        case Rejected():
-            return "dead_letters", (rows.dead_letter_id(record),), 0, False
-    return None
+IDENTITY: dict[str, tuple[str, ...]] = {
+    "scored_events": ("tenant", "event_time", "event_id"),
+    "trajectory": ("tenant", "customer_key", "event_time", "event_id"),
+    "sessions": ("tenant", "started_time", "session_id"),
+    "escalations": ("tenant", "raised_time", "escalation_id"),
+    "dead_letters": ("topic", "partition", "offset", "stage"),
+    "feedback": ("tenant", "escalation_id", "feedback_id"),
+}
+"""Sort keys of the tables: what makes a row the same row."""
+CLOCK_COLUMNS = frozenset({"scored_time"})
+"""Wall clock of the run: it may differ, and nothing may depend on it."""
 
 
-def final_rows(records: Iterable[Any]) -> dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]:
-    """Keep of each identity the row of the highest version, and drop what was taken back."""
-    best: dict[str, dict[tuple[Any, ...], tuple[int, bool, tuple[Any, ...]]]] = defaultdict(dict)
-    for record in records:
-        place = identity(record)
-        if place is None:
-            continue
-        table, key, version, deleted = place
-        known = best[table].get(key)
-        if known is None or version >= known[0]:
-            best[table][key] = (version, deleted, rows.TABLES[table].to_row(record))
+def final_rows(blocks: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> dict[str, dict[tuple[Any, ...], Row]]:
+    """Do to rows what `FINAL` does: of each identity the highest version, nothing that was taken back."""
+    best: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = defaultdict(dict)
+    for table, rows_of_table in blocks:
+        columns = rows.TABLES[table].columns
+        for values in rows_of_table:
+            row = dict(zip(columns, values, strict=True))
+            key = tuple(row[column] for column in IDENTITY[table])
+            known = best[table].get(key)
+            if known is None or row.get("version", 0) >= known.get("version", 0):
+                best[table][key] = row
     return {
-        table: {key: row for key, (_, deleted, row) in found.items() if not deleted} for table, found in best.items()
+        table: {key: _without_clock(row) for key, row in found.items() if not row.get("deleted", False)}
+        for table, found in best.items()
     }
+
+
+def _without_clock(row: dict[str, Any]) -> Row:
+    return tuple((name, value) for name, value in sorted(row.items()) if name not in CLOCK_COLUMNS)
+
+
+def blocks_of(records: Iterable[Any]) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """Rows of records, table by table."""
+    return [block for _, block in blocks(records, "0")]
 
 
 def stub_parts(settings: Settings, now_ms: int) -> tuple[Intake, CustomerReducer, Rules]:
     """The pure parts of the job as `flows.live` builds them, with the deterministic scorer."""
-    from flows.live import make_intake, make_reducer
-
     rules = Rules.load(Path(settings.rules))
     return make_intake(settings, FakeScorer(), lambda: now_ms), make_reducer(settings, rules), rules

@@ -1,0 +1,181 @@
+"""The whole graph on real reducers: the same final rows wherever it was cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax.inputs import Source
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import TestingSource, run_main
+
+from flows import pipeline as graph
+from flows.intake import TooManyRejectsError
+from flows.pipeline import Ends, pipeline
+from flows.settings import Settings
+from infra.traffic import generate
+from operators.clickhouse_sink import ClickHouseSink
+from operators.kafka_sink import Outgoing
+from operators.records import Origin, Raw, StreamTime
+from operators.row_store import MemoryStore
+from operators.ticks import TickSource, Timers
+from tests.oracle import Expected, expected, final_rows, stub_parts
+
+START = datetime(2026, 1, 5, 9, tzinfo=timezone.utc)
+NOW_MS = int(START.timestamp() * 1000) + 40 * 24 * 3600 * 1000
+SETTINGS = Settings(scorer="fake", reject_run_limit=50)
+
+
+class Kept(DynamicSink[tuple[str, Outgoing]]):
+    """Remembers what a topic got."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.payloads: list[bytes] = []
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _KeptPart:
+        return _KeptPart(self)
+
+
+class _KeptPart(StatelessSinkPartition[tuple[str, Outgoing]]):
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def write_batch(self, items: list[tuple[str, Outgoing]]) -> None:
+        self._kept.ids += [item.identity for _, item in items]
+        self._kept.payloads += [item.payload for _, item in items]
+
+
+class Run:
+    """A graph with memory at its ends, which can be aborted and resumed."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        init_db_dir(str(folder), 1)
+        self._recovery = RecoveryConfig(str(folder))
+        self.store = MemoryStore()
+        self.escalations, self.dead_letters = Kept(), Kept()
+
+    def go(self, source: Source[Any]) -> None:
+        intake, reducer, rules = stub_parts(SETTINGS, NOW_MS)
+        timers = Timers()
+        ended = _Ended(timers)
+        ends = Ends(
+            source=source,
+            ticks=TickSource(timers, ended, interval_ms=1),
+            store=ClickHouseSink(lambda: self.store),
+            escalations=self.escalations,
+            dead_letters=self.dead_letters,
+        )
+
+        flow = pipeline(ends, intake, reducer, timers, rules.keyword_bits, shard="0")
+        run_main(flow, epoch_interval=timedelta(0), recovery_config=self._recovery)
+
+    def tables(self) -> dict[str, Any]:
+        return final_rows((table, rows) for table, rows in self.store.rows.items() if rows)
+
+
+class _Ended:
+    """The tick source may end once the end of time was heard of and nothing is due."""
+
+    def __init__(self, timers: Timers) -> None:
+        self._timers = timers
+
+    def __call__(self) -> bool:
+        return self._timers.stream_ms is not None and not self._timers.overdue
+
+
+def raws(count: int, seed: int = 7, malformed: float = 0.05) -> list[Raw]:
+    """The first records of lifelike traffic, as one partition holds them."""
+    sent = generate(seed=seed, customers=6, start=START, minutes=20, malformed=malformed, late=0.1, duplicates=0.1)
+    return [
+        Raw(
+            payload=one.payload,
+            origin=Origin(topic="undertone.events", partition=0, offset=offset, broker_ms=one.at_ms),
+        )
+        for offset, one in zip(range(count), sent, strict=False)
+    ]
+
+
+def end_of_time() -> StreamTime:
+    return StreamTime(partition_key="0-undertone.events", partitions=1, stream_ms=NOW_MS, caught_up=True)
+
+
+def oracle(records: Sequence[Raw]) -> Expected:
+    return expected(records, *stub_parts(SETTINGS, NOW_MS))
+
+
+def positions(count: int) -> Iterator[int]:
+    yield from range(1, count)
+
+
+def check(run: Run, want: Expected) -> None:
+    got = run.tables()
+    for table, rows in want.tables.items():
+        assert got.get(table, {}).keys() == rows.keys(), table
+        assert got[table] == rows, table
+    assert set(run.escalations.ids) == want.escalation_ids
+    assert set(run.dead_letters.ids) == want.dead_letter_ids
+
+
+def test_gives_what_the_oracle_computes(tmp_path: Path) -> None:
+    records = raws(300)
+    run = Run(tmp_path / "recovery")
+
+    run.go(TestingSource([*records, end_of_time()], batch_size=7))
+
+    want = oracle(records)
+    assert want.escalation_ids
+    assert want.dead_letter_ids
+    assert "sessions" in want.tables
+    check(run, want)
+
+
+def test_abort_at_every_index_changes_nothing(tmp_path: Path) -> None:
+    records = raws(40, seed=11)
+    want = oracle(records)
+    for index in positions(len(records)):
+        run = Run(tmp_path / str(index))
+        items = [*records[:index], TestingSource.ABORT(), *records[index:], end_of_time()]
+        source = TestingSource(items, batch_size=1)
+
+        run.go(source)
+        run.go(source)
+
+        check(run, want)
+
+
+def test_a_run_of_nothing_but_rejects_stops_the_job(tmp_path: Path) -> None:
+    bad = [
+        Raw(payload=b"{", origin=Origin(topic="undertone.events", partition=0, offset=offset, broker_ms=0))
+        for offset in range(60)
+    ]
+
+    with pytest.raises(TooManyRejectsError, match="50 records in a row were rejected, the last for not_json"):
+        Run(tmp_path / "recovery").go(TestingSource(bad, batch_size=10))
+
+
+def test_step_ids_are_frozen() -> None:
+    names = {name: value for name, value in vars(graph).items() if name.startswith(("STEP_", "FLOW_"))}
+
+    assert names == {
+        "FLOW_ID": "undertone",
+        "STEP_KAFKA": "kafka",
+        "STEP_READ": "read",
+        "STEP_TICKS": "ticks",
+        "STEP_MESSAGES": "messages",
+        "STEP_MERGE": "merge",
+        "STEP_CUSTOMER": "customer",
+        "STEP_STAGE_ROWS": "stage_rows",
+        "STEP_CUSTOMER_ROWS": "customer_rows",
+        "STEP_ALL_ROWS": "all_rows",
+        "STEP_STORE": "store",
+        "STEP_DEAD_LETTERS": "dead_letters",
+        "STEP_DEAD_LETTER_TOPIC": "dead_letter_topic",
+        "STEP_ESCALATIONS": "escalations",
+        "STEP_ESCALATION_TOPIC": "escalation_topic",
+    }

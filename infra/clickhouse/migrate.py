@@ -52,11 +52,16 @@ def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | 
             continue
         for statement in statements(step.migration.template, target):
             client.command(statement)
-        client.insert(
-            "schema_migrations",
-            [[step.migration.number, step.migration.name, step.migration.checksum, target.profile]],
-            column_names=["number", "name", "checksum", "profile"],
-            database=target.database,
+        client.command(
+            "INSERT INTO {database:Identifier}.schema_migrations (number, name, checksum, profile)"
+            " VALUES ({number:UInt32}, {name:String}, {checksum:String}, {profile:String})",
+            parameters={
+                "database": target.database,
+                "number": step.migration.number,
+                "name": step.migration.name,
+                "checksum": step.migration.checksum,
+                "profile": target.profile,
+            },
         )
         done.append(step.migration)
     if done:

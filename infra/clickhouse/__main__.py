@@ -1,0 +1,112 @@
+"""Command: bring the schema up to date, tell what it is, write the data dictionary, erase customers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from flows.settings import Settings, SettingsError
+from infra.clickhouse.dictionary import dictionary
+from infra.clickhouse.erase import erase, listed
+from infra.clickhouse.migrate import MigrationError, migrate, status
+from infra.clickhouse.render import PROFILES, Profile, Target, load, statements
+from infra.store import StoreAddressError, open_store, parse_dsn
+
+EPILOG = """examples:
+  python -m infra.clickhouse migrate                          the store that UNDERTONE_STORE names
+  python -m infra.clickhouse migrate --store chdb:///tmp/undertone
+  python -m infra.clickhouse migrate --profile cluster --cluster main --dry-run
+  python -m infra.clickhouse status
+  python -m infra.clickhouse dictionary > docs/data-dictionary.md
+  python -m infra.clickhouse erase --customer-key 00f3a9c2d4e5b601 --reason "request 4711"
+
+The profile is taken from the store when not given: embedded for chdb://, single for a server. Roles, row policies and
+quotas are in infra/clickhouse/roles.sql, for an administrator of a server to adapt and run."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    asked = _parser().parse_args(argv)
+    try:
+        settings = Settings.from_env(os.environ)
+        dsn = asked.store or settings.store
+        address = parse_dsn(dsn)
+        profile: Profile = asked.profile or ("embedded" if address.kind == "chdb" else "single")
+        target = Target(profile, address.database, asked.cluster)
+        if asked.command == "migrate" and asked.dry_run:
+            _show(target)
+            return 0
+        client = open_store(dsn, settings.store_password)
+        try:
+            return _run(asked, client, target)
+        finally:
+            client.close()
+    except (SettingsError, StoreAddressError, MigrationError, ValueError) as error:
+        print(f"infra.clickhouse: {error}", file=sys.stderr)
+    except ClickHouseError as error:
+        print(f"infra.clickhouse: the store refused: {str(error)[:500]}", file=sys.stderr)
+    return 2
+
+
+def _run(asked: argparse.Namespace, client: Client, target: Target) -> int:
+    if asked.command == "migrate":
+        done = migrate(client, target)
+        print("\n".join(f"applied {migration.name}" for migration in done) or "up to date")
+    elif asked.command == "status":
+        for step in status(client, target):
+            print(f"{'applied' if step.applied else 'missing'}  {step.migration.name}")
+    elif asked.command == "dictionary":
+        print(dictionary(client, target.database), end="")
+    else:
+        keys = [int(key, 16) for key in asked.customer_key]
+        for table, rows in erase(client, target, keys or listed(client, target), asked.reason).items():
+            print(f"{table}: {rows} rows erased")
+    return 0
+
+
+def _show(target: Target) -> None:
+    """Print what `migrate` would run on an empty database."""
+    for migration in load():
+        print(f"-- {migration.name}")
+        for statement in statements(migration.template, target):
+            print(f"{statement};\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.clickhouse",
+        description="The ClickHouse schema of Undertone. The password of a server is UNDERTONE_STORE_PASSWORD.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--store", default="", help="chdb:///folder or clickhouse://user@host:8123/undertone")
+    parser.add_argument("--profile", choices=PROFILES, default=None, help="where the schema is for")
+    parser.add_argument("--cluster", default="undertone", help="name of the cluster, for the profile cluster")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("migrate", "apply the migrations that are missing"),
+        ("status", "list the migrations, applied or missing"),
+        ("dictionary", "print the data dictionary"),
+        ("erase", "erase customers from every table"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        for option in ("--store", "--cluster"):
+            command.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        command.add_argument("--profile", choices=PROFILES, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == "migrate":
+            command.add_argument("--dry-run", action="store_true", help="print the SQL, touch nothing")
+        if name == "erase":
+            whom = command.add_mutually_exclusive_group(required=True)
+            whom.add_argument("--customer-key", action="append", default=[], help="16 hex digits, as in escalations")
+            whom.add_argument("--listed", action="store_true", help="erase again whoever was erased before")
+            command.add_argument("--reason", default="request", help="kept beside the customer key")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

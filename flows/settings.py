@@ -86,6 +86,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
         >>> Settings.from_env({"UNDERTONE_EPOCH": "2.5"}).epoch
         2.5
+        >>> Settings.from_env({"UNDERTONE_STATE_DIR": "/var/lib/undertone"}).state_dir.name
+        'undertone'
         >>> Settings.from_env({"UNDERTONE_EPOC": "2.5"})
         Traceback (most recent call last):
         flows.settings.SettingsError: UNDERTONE_EPOC is not a setting; did you mean UNDERTONE_EPOCH?
@@ -98,13 +100,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             elif variable.startswith(PREFIX) and variable[len(PREFIX) :] not in OTHER_READERS:
                 values[_field(variable)] = value
         try:
-            return msgspec.convert({**values, "kafka": kafka}, cls, strict=False)
+            return msgspec.convert({**values, "kafka": kafka}, cls, strict=False, dec_hook=_read)
         except msgspec.ValidationError as error:
             raise SettingsError(_explain(str(error))) from None
 
     def topic_list(self) -> tuple[str, ...]:
         """Source topics, in the order given, without blanks."""
         return tuple(name.strip() for name in self.topics.split(",") if name.strip())
+
+
+def _read(kind: type, value: object) -> object:
+    """Read what msgspec has no reader for: paths."""
+    return Path(str(value)) if kind is Path else value
 
 
 def _field(variable: str) -> str:

@@ -16,9 +16,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
-from operators.clickhouse_sink import ClickHouseSink
 
 from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
@@ -27,12 +27,13 @@ from infra.store import StoreAddressError, connector
 from models.bundle import BundleError
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators import metrics
+from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
 from operators.identity import Identity
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import Parameters
-from operators.rules import Rules, RuleError
+from operators.rules import RuleError, Rules
 from operators.ticks import TickSource, Timers, routes
 
 LANGUAGES = frozenset({"en"})
@@ -181,7 +182,22 @@ def cli(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
         print(f"flows.live: {error}", file=sys.stderr)
         return 2
+    except BytewaxRuntimeError as error:
+        cause = root_cause(error)
+        print(f"flows.live stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
+        return 1
     return 0
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Find what a step raised under what the engine made of it.
+
+    >>> root_cause(ValueError("a"))
+    ValueError('a')
+    """
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    return error
 
 
 if __name__ == "__main__":

@@ -133,8 +133,9 @@ def _instant(text: str) -> datetime:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows.replay",
-        description="Read the source topics again, from their beginning to where they end now, and write the rows anew."
-        " Nothing is published. Brokers, topics and the store come from UNDERTONE_* variables (docs/data-engineers.md).",
+        description="Read the source topics again, from their beginning to where they end now, and write the rows"
+        " anew. Nothing is published. Brokers, topics and the store come from UNDERTONE_* variables"
+        " (docs/data-engineers.md).",
         epilog="back-test a rule: python -m flows.replay --from 2026-10-01 --rules new.yaml --store chdb:///tmp/backtest"
         " (a session that began before --from is cut there)",
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.inputs import Source
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -15,6 +16,7 @@ from bytewax.testing import TestingSource, run_main
 
 from flows import pipeline as graph
 from flows.intake import TooManyRejectsError
+from flows.live import root_cause
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.traffic import generate
@@ -155,8 +157,12 @@ def test_a_run_of_nothing_but_rejects_stops_the_job(tmp_path: Path) -> None:
         for offset in range(60)
     ]
 
-    with pytest.raises(TooManyRejectsError, match="50 records in a row were rejected, the last for not_json"):
+    with pytest.raises(BytewaxRuntimeError) as raised:
         Run(tmp_path / "recovery").go(TestingSource(bad, batch_size=10))
+
+    cause = root_cause(raised.value)
+    assert isinstance(cause, TooManyRejectsError)
+    assert str(cause).startswith("50 records in a row were rejected, the last for not_json at undertone.events[0]@49")
 
 
 def test_step_ids_are_frozen() -> None:

@@ -31,7 +31,7 @@ _PARTS = re.compile(r"[_.:/#\-]+")
 _LETTERED_ID = re.compile(r"[A-Za-z]{5}\d|[A-Za-z]{2}\d{6}|\d{4}")
 _LONG_RUN = re.compile(r"[0-9](?:[_.:/#\-]?[0-9]){8,}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z]{4})?(?:[-_](?:[A-Za-z]{2}|[0-9]{3}))?\Z")
-_REGION = re.compile(r"(?![^0-9]*[0-9]{4})[A-Za-z][A-Za-z0-9\-]{1,15}\Z")
+_REGION = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z]{1,8}){0,2}(?:-[0-9]{1,2})?\Z")
 
 
 def forbid_acoustic(_tenant: str, _region: str) -> bool:
@@ -149,12 +149,12 @@ def is_impersonal(value: str) -> bool:
     >>> [is_impersonal(value) for value in ("<jo@mail.example>", "call:+4930123456", "4111-1111-1111-1111")]
     [False, False, False]
     """
-    if not _PLAIN_ID.match(value):
+    if not _PLAIN_ID.match(value) or "://" in value:
         return False
     if not _LETTERED_ID.search(value) and not _LONG_RUN.search(value):
         return True
     rest = _MACHINE_MADE.sub("", value)
-    if "://" in rest or _LONG_RUN.search(rest):
+    if _LONG_RUN.search(rest):
         return False
     # Words alone ("call", "order") say what is counted; only with them gone does the rest speak for itself.
     parts = [part for part in _PARTS.split(rest) if len(part) == 1 or not part.isalpha()]

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Producer
 from rich.console import Console
 from rich.rule import Rule
 
 from flows.demo import account, telling
 from flows.demo.play import Books, Player, round_of_traffic
-from flows.demo.stack import DemoError, Stack, fresh, stack
-from flows.settings import Settings
+from flows.demo.stack import DemoError, Stack, claimed, job_environment, stack
+from flows.settings import Settings, SettingsError
 from infra import traffic
+from infra.embedded_kafka import EmbeddedKafkaError
 from infra.wallboard import Wall, watch
 
 DESCRIPTION = """Watch conversations turn sour, an escalation rise with its reasons, and the rows appear in ClickHouse.
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     begun = time.monotonic()
     try:
         found = _demo(asked, console)
-    except DemoError as error:
+    except (DemoError, EmbeddedKafkaError, ClickHouseError, SettingsError) as error:
         console.print(f"demo: {error}", style="bold red", markup=False)
         return 1
     console.print(f"\nDone in {time.monotonic() - begun:.0f} s.")
@@ -71,28 +73,29 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
-    folder = fresh(asked.state)
-    console.print(Rule("Undertone demo: setting up"))
+    settings = Settings.from_env(job_environment(os.environ, {}))
     books = Books()
-    with stack(folder, lambda line: console.print(line, markup=False)) as parts:
-        scenes, seeds = _play(asked, console, parts, books)
-        parts.job.wait_for(lambda: parts.gauges.records_read() >= books.sent)
-        console.print("Stopping the job: it commits its last epoch ...")
-        latencies = parts.gauges.latencies()
-        parts.job.stop()
-        planted = sorted({secret for seed in seeds for secret in traffic.planted(seed, asked.customers)})
-        taken = account.take(parts.client, planted)
-        telling.summary(console, taken, books, latencies, len(planted))
-        telling.follow(console, parts.client, scenes, Settings.from_env({}).customer_secret)
-    telling.how_to_query(console, folder)
-    rules = yaml.safe_load(Settings.from_env({}).rules.read_text(encoding="utf-8"))
-    return account.problems(taken, books, account.families_of(rules))
+    with claimed(asked.state) as folder:
+        console.print(Rule("Undertone demo: setting up"))
+        with stack(folder, lambda line: console.print(line, markup=False)) as parts:
+            scenes, seeds, whole = _play(asked, console, parts, books)
+            parts.job.wait_for(lambda: parts.gauges.records_read() >= books.sent)
+            console.print("Stopping the job: it commits its last epoch ...")
+            latencies = parts.gauges.latencies()
+            parts.job.stop()
+            planted = sorted({secret for seed in seeds for secret in traffic.planted(seed, asked.customers)})
+            taken = account.take(parts.client, planted)
+            telling.summary(console, taken, books, latencies, len(planted))
+            telling.follow(console, parts.client, scenes, settings.customer_secret)
+        telling.how_to_query(console, folder)
+    rules = yaml.safe_load(settings.rules.read_text(encoding="utf-8"))
+    return account.problems(taken, books, account.families_of(rules) if whole else ())
 
 
 def _play(
     asked: argparse.Namespace, console: Console, parts: Stack, books: Books
-) -> tuple[list[traffic.Scene], list[int]]:
-    """Play one round, or rounds until Ctrl-C, with the wall on the screen; returns the first round's scenes."""
+) -> tuple[list[traffic.Scene], list[int], bool]:
+    """Play one round, or rounds until Ctrl-C: the first round's scenes, the seeds, and whether a round was whole."""
     plain = asked.plain or os.environ.get("CI") == "true"
     shown = Console(highlight=False, soft_wrap=True, force_terminal=False) if plain else console
     wall = Wall(parts.client, parts.gauges.latencies)
@@ -108,11 +111,14 @@ def _play(
             _round(sent, asked.speed, shown, wall, parts, books)
     except KeyboardInterrupt:
         console.print("Interrupted: what was sent until now is accounted for.")
-    return first, seeds
+        return first, seeds, len(seeds) > 1
+    return first, seeds, True
 
 
 def _round(sent: list[traffic.Sent], speed: float, shown: Console, wall: Wall, parts: Stack, books: Books) -> None:
-    player = Player(Producer({"bootstrap.servers": parts.brokers}), "undertone.events", sent, speed, books)
+    player = Player(
+        Producer({"bootstrap.servers": parts.brokers, "log_level": 0}), "undertone.events", sent, speed, books
+    )
     player.start()
     try:
         watch(shown, wall.snapshot, lambda: _finished(player, parts, books))

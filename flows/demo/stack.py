@@ -5,6 +5,7 @@ This process holds the mock Kafka; the HTTP front owns the embedded store, so th
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -59,7 +60,10 @@ class Child:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._process.poll() is None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
@@ -168,6 +172,22 @@ def fresh(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / MARK).touch()
     return folder
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path]:
+    """Empty the demo's folder, and keep other demos out of it.
+
+    Raises:
+        DemoError: Another demo is using it, or it holds something else.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(f"another demo is using {folder}; wait for its end or choose another --state") from None
+        yield fresh(folder)
 
 
 def free_port() -> int:

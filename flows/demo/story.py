@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+from rich.table import Table
 from rich.text import Text
 
 from flows.demo.stack import DemoError
@@ -71,35 +72,40 @@ def customer_key(scene: traffic.Scene, secret: str) -> int:
     return Identity(secret).customer_key(event)
 
 
-def transcript(client: Client, customer: int) -> list[Text]:
-    """Lines to print: each turn with the mood after it, and escalations where they rose."""
+def transcript(client: Client, customer: int) -> Table:
+    """Each turn with the mood after it, and escalations under the turn that raised them."""
     turns = [Turn(*row) for row in client.query(TURNS, parameters={"customer": customer}).result_rows]
     steps: dict[str, list[Text]] = {}
     for event_ids, *step in client.query(STEPS, parameters={"customer": customer}).result_rows:
         steps.setdefault(event_ids[0] if event_ids else "", []).append(_step(*step))
-    lines: list[Text] = []
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(4):
+        table.add_column(vertical="top")
     channel = ""
     for turn in turns:
         if turn.channel != channel:
             channel = turn.channel
-            lines.append(Text(f"-- {channel} --", style="bold"))
-        lines.append(_turn(turn))
-        lines += steps.pop(turn.event_id, [])
-    return [*lines, *(line for left in steps.values() for line in left)]
+            table.add_row("", Text(channel.upper(), style="bold"))
+        table.add_row(clock(turn.at_ms), turn.speaker, *_turn(turn))
+        for line in steps.pop(turn.event_id, []):
+            table.add_row("", "", "", line)
+    for line in (line for left in steps.values() for line in left):
+        table.add_row("", "", "", line)
+    return table
 
 
-def _turn(turn: Turn) -> Text:
-    said = flat(turn.text) if turn.kind == "utterance" else f"({turn.kind})"
-    line = Text(f"{clock(turn.at_ms)}  {turn.speaker:8}  ")
-    if turn.speaker == "customer" and turn.kind == "utterance":
-        line.append_text(mood(turn.customer_level)).append(f"  {said}")
-        tags = ", ".join(turn.tags)
-        return line.append(f"  [{tags}]", style=FAINT) if tags else line
-    return line.append(f"       {said}", style=FAINT)
+def _turn(turn: Turn) -> tuple[Text, Text]:
+    """Mood and words; only words of the customer move the mood."""
+    if turn.kind != "utterance":
+        return Text(""), Text(f"({turn.kind})", style=FAINT)
+    if turn.speaker != "customer":
+        return Text(""), Text(flat(turn.text), style=FAINT)
+    words = Text(flat(turn.text))
+    return mood(turn.customer_level), words.append(f"  [{', '.join(turn.tags)}]", style=FAINT) if turn.tags else words
 
 
 def _step(transition: str, family: str, level: int, route: str, reason: str) -> Text:
     what = transition.replace("_", " ")
-    line = Text(f"          {MARKS.get(transition, '--')} escalation {what}: {family}, level {level}, to the {route}")
+    line = Text(f"{MARKS.get(transition, '--')} escalation {what}: {family}, level {level}, to the {route}")
     line.stylize(BAD if transition in ("raised", "level_up") else FAINT)
-    return line.append(f"\n             because {flat(reason)}", style=FAINT)
+    return line.append(f", because {flat(reason)}", style=FAINT)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 
@@ -40,9 +39,7 @@ def summary(console: Console, taken: Account, books: Books, latencies: Sequence[
 def _lines(taken: Account, books: Books, latencies: Sequence[Latency], planted: int) -> list[tuple[str, str]]:
     malformed = books.expected_rejects.total()
     share = taken.negative / taken.said if taken.said else 0.0
-    rejects = ", ".join(
-        f"{reason} {taken.rejects.get(reason, 0)} of {made}" for reason, made in sorted(books.expected_rejects.items())
-    )
+    rejects = ", ".join(f"{reason} {count}" for reason, count in sorted(taken.rejects.items()))
     raised = ", ".join(f"{family} {count}" for family, count in sorted(taken.families.items()))
     return [
         ("sent", f"{books.sent} records: {books.duplicates} of them twice, {malformed} malformed on purpose"),
@@ -52,7 +49,7 @@ def _lines(taken: Account, books: Books, latencies: Sequence[Latency], planted: 
             "redacted",
             f"{taken.redactions} placeholders; of {planted} planted pieces of personal data, {taken.leaks} found",
         ),
-        ("set aside", rejects or "nothing"),
+        ("set aside", f"{sum(taken.rejects.values())} records of {malformed} that had to be: {rejects}"),
         ("escalations", f"{sum(taken.families.values())}, and {taken.suppressed} held back: {raised}"),
         *((f"Kafka {one.name}", f"p50 {one.p50:.0f} ms, p95 {one.p95:.0f} ms") for one in latencies),
     ]
@@ -64,8 +61,7 @@ def follow(console: Console, client: Any, scenes: Sequence[traffic.Scene], secre
     key = story.customer_key(scene, secret)
     console.print(Rule(f"One customer's story: {scene.story.industry}, customer {key:016x}"))
     console.print("The number is the mood of the customer after the message, from -1 to 1; words in [] are its tags.\n")
-    for line in story.transcript(client, key):
-        console.print(Padding(line, (0, 0, 0, 1)), soft_wrap=False)
+    console.print(story.transcript(client, key), soft_wrap=False)
 
 
 def how_to_query(console: Console, folder: Path) -> None:

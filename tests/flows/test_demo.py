@@ -9,7 +9,7 @@ import pytest
 from flows.demo.account import Account, families_of, problems
 from flows.demo.gauges import quantile
 from flows.demo.play import LEAD, MINUTES, Books, Player, round_of_traffic
-from flows.demo.stack import DemoError, fresh
+from flows.demo.stack import DemoError, claimed, fresh
 from flows.demo.story import FOLLOWED, choose, customer_key
 from infra.traffic import Sent
 from infra.traffic.script import stories
@@ -152,3 +152,12 @@ def test_quantiles_of_a_histogram() -> None:
     assert quantile(buckets, 0.05) == pytest.approx(0.05)
     assert quantile(buckets, 0.5) == pytest.approx(0.3)
     assert quantile([(0.1, 0.0), (float("inf"), 5.0)], 0.5) == pytest.approx(0.1)
+
+
+def test_two_demos_cannot_share_a_folder(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path / "demo"),
+        pytest.raises(DemoError, match="another demo is using"),
+        claimed(tmp_path / "demo"),
+    ):
+        pass

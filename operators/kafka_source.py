@@ -174,7 +174,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         if now - self._emitted_ms < STREAM_INTERVAL_MS:
             return []
         high = self._high()
-        caught_up = self._at_end or 0 <= high <= self._offset
+        caught_up = self._heard_ms > 0 and (self._at_end or 0 <= high <= self._offset)
         # Event time may run ahead of a caught-up clock by skew: nobody's session closes for that.
         stream_ms = self._heard_ms if caught_up else min(self._max_ms, now)
         self._stream_ms = max(self._stream_ms, stream_ms)

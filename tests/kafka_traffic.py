@@ -51,6 +51,19 @@ def read_all(brokers: str, topic: str) -> list[Message]:
         consumer.close()
 
 
+def count(brokers: str, topic: str) -> int:
+    """How many records a topic that was never trimmed holds."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "test"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=PATIENCE_SECONDS).topics[topic].partitions
+        ends = [
+            consumer.get_watermark_offsets(TopicPartition(topic, number), PATIENCE_SECONDS) for number in partitions
+        ]
+        return sum(end[1] for end in ends if end is not None)
+    finally:
+        consumer.close()
+
+
 def identities(brokers: str, topic: str) -> list[str]:
     """The `id` headers of a topic's records."""
     return [dict(message.headers() or {})["id"].decode() for message in read_all(brokers, topic)]  # type: ignore[union-attr]

@@ -1,0 +1,219 @@
+"""The Kafka source where it must not trust the broker, the clock or the records."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import TestingSink, cluster_main
+from confluent_kafka.admin import NewPartitions
+
+from infra.embedded_kafka import MockCluster
+from infra.kafka.broker import KafkaBroker
+from operators.kafka_client import KafkaSourceError, silence_us
+from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
+from operators.records import Raw
+from tests.kafka_traffic import FAST, Reader, event, fill, fresh_topic
+
+FETCH = 1
+TOPIC_AUTHORIZATION_FAILED = 29
+NOT_LEADER = 6
+START_2026_MS = 1_767_225_600_000
+
+
+def source_of(broker: Any, *topics: str, **arguments: Any) -> KafkaSource:
+    return KafkaSource(broker.bootstrap_servers, topics, **{"settings": FAST, **arguments})
+
+
+def test_no_more_than_the_credit_is_read_in_one_epoch(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 100)
+    reader = Reader(source_of(mock_cluster, topic, options=ReadOptions(batch=7, credit=20)), f"0-{topic}")
+    reader.until_read(20)
+    for _ in range(50):
+        reader.poll()
+    assert len(reader.raws) == 20
+    reader.partition.snapshot()
+    reader.until_read(40)
+    assert len(reader.raws) == 40
+
+
+def test_a_drain_ends_the_partition(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    stopping = False
+    reader = Reader(source_of(mock_cluster, topic, stop=lambda: stopping), f"0-{topic}")
+    reader.poll()
+    stopping = True
+    with pytest.raises(StopIteration):
+        reader.poll()
+
+
+def test_an_idle_partition_asks_to_be_polled_later(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    reader = Reader(source_of(mock_cluster, topic), f"0-{topic}")
+    reader.poll()
+    awake = reader.partition.next_awake()
+    assert awake is not None
+    assert awake <= datetime.now(timezone.utc) + timedelta(milliseconds=20)
+
+
+def test_stream_time_is_event_time_while_lagging_and_the_clock_once_caught_up(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(30), event(10), b"{not json", event(20)])
+    source = source_of(mock_cluster, topic, options=ReadOptions(batch=3, credit=3))
+    reader = Reader(source, f"0-{topic}")
+    reader.until(lambda: len(reader.raws) == 3 and bool(reader.times))
+    assert (reader.times[-1].stream_ms, reader.times[-1].caught_up) == (START_2026_MS + 30_000, False)
+    reader.partition.snapshot()
+    reader.until_caught_up()
+    last = reader.times[-1]
+    assert START_2026_MS + 60_000 < last.stream_ms <= source.clock()
+
+
+def test_records_without_a_time_leave_stream_time_alone(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(30), b"{", b"", b"[]", event(5), b"x"])
+    reader = Reader(source_of(mock_cluster, topic, options=ReadOptions(credit=5)), f"0-{topic}")
+    reader.until_read(5)
+    assert reader.partition.snapshot() == (1, 5, START_2026_MS + 30_000)
+
+
+def test_an_event_from_the_future_does_not_drag_time_along(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(0), event(3600)])
+    reader = Reader(source_of(mock_cluster, topic, clock=lambda: START_2026_MS + 1000), f"0-{topic}")
+    reader.until_read(2)
+    assert reader.partition.snapshot() == (1, 2, START_2026_MS)
+
+
+def test_time_stands_still_while_the_broker_is_away(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    source = source_of(mock_cluster, topic)
+    reader = Reader(source, f"0-{topic}")
+    reader.until_caught_up()
+    mock_cluster.set_down()
+    down_ms = source.clock()
+    reader.until(lambda: source.clock() > down_ms + 1500)
+    assert reader.times[-1].stream_ms <= down_ms + 200
+    mock_cluster.set_up()
+    reader.until(lambda: reader.times[-1].stream_ms > down_ms + 1500)
+
+
+def test_a_broker_that_comes_back_loses_nothing(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 50)
+    reader = Reader(source_of(mock_cluster, topic, options=ReadOptions(batch=5)), f"0-{topic}")
+    reader.until_read(5)
+    mock_cluster.set_down()
+    for _ in range(100):
+        reader.poll()
+    mock_cluster.set_up()
+    mock_cluster.fail_requests(FETCH, [NOT_LEADER] * 3)
+    fill(mock_cluster.bootstrap_servers, topic, [b"y"] * 50)
+    reader.until_read(100)
+    assert reader.offsets() == list(range(100))
+
+
+def test_an_error_that_does_not_pass_stops_the_job(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    mock_cluster.fail_requests(FETCH, [TOPIC_AUTHORIZATION_FAILED] * 100)
+    reader = Reader(source_of(mock_cluster, topic), f"0-{topic}")
+    with pytest.raises(KafkaSourceError, match=f"{topic} partition 0 at offset 0: .*authorization"):
+        reader.until_read(1)
+
+
+def test_retention_that_overtakes_a_running_job_stops_it(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 10)
+    reader = Reader(source_of(mock_cluster, topic), f"0-{topic}", (1, 2, 0))
+    mock_cluster.delete_records(topic, 0, 6)
+    with pytest.raises(KafkaSourceError, match=r"offset 2 is no longer there: .*retention"):
+        reader.until_read(1)
+
+
+def test_the_settings_that_guard_against_loss_are_not_negotiable(mock_cluster: MockCluster) -> None:
+    settings = {"auto.offset.reset": "latest", "security.protocol": "plaintext"}
+    config = source_of(mock_cluster, "any", settings=settings).config
+    assert config["auto.offset.reset"] == "error"
+    assert config["security.protocol"] == "plaintext"
+
+
+@pytest.mark.broker
+def test_a_partition_that_was_added_is_read_from_its_beginning(kafka_broker: KafkaBroker, tmp_path: Path) -> None:
+    topic = fresh_topic(kafka_broker)
+    fill(kafka_broker.bootstrap_servers, topic, [event(1)])
+    first = run_until(kafka_broker, topic, tmp_path, 1, ReadOptions())
+    admin = kafka_broker.admin()
+    admin.create_partitions([NewPartitions(topic, 2)])[topic].result()
+    fill(kafka_broker.bootstrap_servers, topic, [event(2)], partition=1)
+    fill(kafka_broker.bootstrap_servers, topic, [event(3)], partition=0)
+    second = run_until(kafka_broker, topic, tmp_path, 2, ReadOptions(start="latest", resumed=True))
+    assert [raw.payload for raw in first] == [event(1)]
+    assert sorted(raw.payload or b"" for raw in second) == [event(2), event(3)]
+
+
+def test_each_committed_epoch_is_a_sign_of_life_and_a_drain_replays_nothing(
+    mock_cluster: MockCluster, tmp_path: Path
+) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(second) for second in range(10)])
+    beats: list[int] = []
+    first = run_until(mock_cluster, topic, tmp_path, 10, ReadOptions(), on_commit=lambda: beats.append(1))
+    fill(mock_cluster.bootstrap_servers, topic, [event(11)])
+    second = run_until(mock_cluster, topic, tmp_path, 1, ReadOptions())
+    assert beats
+    assert [raw.origin.offset for raw in first + second] == list(range(11))
+
+
+def run_until(broker: Any, topic: str, state: Path, count: int, options: ReadOptions, **arguments: Any) -> list[Raw]:
+    """Run the engine over the source until `count` records came and an epoch later drain it."""
+    if not any(state.iterdir()):
+        init_db_dir(state, 1)
+    items: list[Any] = []
+    polls_after: list[int] = []
+
+    def stop() -> bool:
+        if sum(isinstance(item, Raw) for item in items) >= count:
+            polls_after.append(1)
+        return len(polls_after) > 40
+
+    flow = Dataflow("reading")
+    op.output(
+        "out",
+        op.input("kafka", flow, source_of(broker, topic, options=options, stop=stop, **arguments)),
+        TestingSink(items),
+    )
+    cluster_main(flow, [], 0, epoch_interval=timedelta(milliseconds=50), recovery_config=RecoveryConfig(str(state)))
+    return [item for item in items if isinstance(item, Raw)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(None, id="a tombstone"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff\xfe", id="not UTF-8"),
+        pytest.param(b'{"event_time": "yesterday"}', id="not a time"),
+        pytest.param(b'{"event_time": "2026-01-01T00:00:00"}', id="no zone"),
+        pytest.param(b'{"event_time": 1e400}', id="a number"),
+        pytest.param(b"[" * 60_000, id="deep nesting"),
+        pytest.param(b'{"a": "' + b"x" * 70_000 + b'", "event_time": "2026-01-01T00:00:00Z"}', id="too large"),
+    ],
+)
+def test_no_event_time_is_read_from(payload: bytes | None) -> None:
+    assert event_time_ms(payload) is None
+
+
+def test_silence_is_that_of_the_leader_of_the_partition() -> None:
+    statistics = (
+        b'{"brokers": {"a": {"nodeid": -1, "rxidle": 5}, "b": {"nodeid": 1, "rxidle": 70}, "c": {"nodeid": 2,'
+        b' "rxidle": 9}}, "topics": {"t": {"partitions": {"0": {"leader": 1}, "1": {"leader": 3}}}}}'
+    )
+    assert silence_us(statistics, "t", 0) == 70
+    assert silence_us(statistics, "t", 1) is None
+    assert silence_us(statistics, "other", 0) is None

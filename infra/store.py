@@ -6,6 +6,7 @@ at a time; where several processes need the store, run `python -m infra.clickhou
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -97,6 +98,9 @@ INSERT_SETTINGS: Final = {
 _PERMANENT: Final = frozenset({16, 47, 53, 60, 81, 192, 193, 194, 497, 516})
 """ClickHouse codes that trying again cannot mend: unknown table, column or database, wrong type, no access."""
 
+_UNFIT: Final = (ValueError, TypeError, OverflowError, struct.error)
+"""What the client raises for values that do not fit their column."""
+
 
 class ClickHouseRows:
     """A `RowStore` on ClickHouse or chDB: column-oriented inserts with the types given, so no DESCRIBE each time."""
@@ -122,7 +126,7 @@ class ClickHouseRows:
                 column_oriented=True,
                 settings=INSERT_SETTINGS,
             )
-        except (ClickHouseError, OSError) as error:
+        except (ClickHouseError, OSError, *_UNFIT) as error:
             raise _without_values(f"{table}: {len(rows)} rows", error) from None
 
     def close(self) -> None:
@@ -152,5 +156,5 @@ def _without_values(what: str, error: Exception) -> StoreError:
     name = getattr(error, "name", None)
     cause = f"code {code} {name or ''}".strip() if code else type(error).__name__
     hint = "; run `make migrate`" if code in {16, 60, 81} else ""
-    permanent = code in _PERMANENT or (code is None and isinstance(error, (DataError, ProgrammingError)))
+    permanent = code in _PERMANENT or (code is None and isinstance(error, (DataError, ProgrammingError, *_UNFIT)))
     return StoreError(f"{what}: {cause}{hint}", permanent=permanent)

@@ -22,9 +22,9 @@ class Gauges:
     def __init__(self, port: int) -> None:
         self._address = f"http://127.0.0.1:{port}/metrics"
 
-    def answers(self) -> bool:
-        """Whether the job is up."""
-        return bool(self._scrape())
+    def reading(self) -> bool:
+        """Whether the job is up and has its partitions."""
+        return any(name == "undertone_kafka_lag_records" for name, _, _ in self._samples())
 
     def records_read(self) -> int:
         """Records that the job has read so far."""

@@ -142,7 +142,7 @@ def _job(parts: ExitStack, folder: Path, brokers: str, dsn: str) -> tuple[Child,
     }
     job = parts.enter_context(Child(["flows.live"], job_environment(os.environ, own), folder / "job.log"))
     gauges = Gauges(port)
-    job.wait_for(gauges.answers)
+    job.wait_for(gauges.reading)
     return job, gauges
 
 

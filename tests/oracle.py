@@ -31,10 +31,14 @@ Row = tuple[tuple[str, Any], ...]
 """Column names with their values, in the order of the names."""
 
 
+Tables = dict[str, dict[tuple[Any, ...], Row]]
+"""Final rows by table and identity."""
+
+
 class Expected(msgspec.Struct, frozen=True):
     """Final rows by table and identity, and the ids that the topics must hold exactly once."""
 
-    tables: dict[str, dict[tuple[Any, ...], Row]]
+    tables: Tables
     escalation_ids: frozenset[str]
     dead_letter_ids: frozenset[str]
 
@@ -85,7 +89,7 @@ CLOCK_COLUMNS = frozenset({"scored_time"})
 """Wall clock of the run: it may differ, and nothing may depend on it."""
 
 
-def final_rows(blocks: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> dict[str, dict[tuple[Any, ...], Row]]:
+def final_rows(blocks: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> Tables:
     """Do to rows what `FINAL` does: of each identity the highest version, nothing that was taken back."""
     best: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = defaultdict(dict)
     for table, rows_of_table in blocks:

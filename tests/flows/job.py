@@ -1,0 +1,138 @@
+"""The live job as a process of its own, on a given broker, with an embedded store in a folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from infra.traffic import Sent
+from operators.records import Origin, Raw
+from tests.store_reader import ROOT
+
+TOPICS = {"undertone.events": 4, "undertone.escalations": 2, "undertone.dead_letters": 2, "undertone.feedback": 1}
+PATIENCE_SECONDS = 90.0
+
+
+class LiveJob:
+    """Start with `with`; `drain` ends it as an operator would, `kill` as the world does."""
+
+    def __init__(self, brokers: str, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.store = f"chdb://{folder}/db"
+        self._port = free_port()
+        self._log = folder / "job.log"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "UNDERTONE_BROKERS": brokers,
+            "UNDERTONE_STORE": self.store,
+            "UNDERTONE_STATE_DIR": str(folder / "state"),
+            "UNDERTONE_SCORER": "fake",
+            "UNDERTONE_EPOCH": "0.5",
+            "UNDERTONE_METRICS_PORT": str(self._port),
+            "UNDERTONE_DEMO": "1",
+            **(settings or {}),
+        }
+
+    def __enter__(self) -> LiveJob:
+        if not (self.folder / "db").exists():
+            command = [sys.executable, "-m", "infra.clickhouse", "migrate", "--store", self.store]
+            subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.live"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self.kill()
+
+    @property
+    def log(self) -> str:
+        """All that the job printed so far."""
+        return self._log.read_text()
+
+    def metrics(self) -> str:
+        """The metrics page; empty while the job starts."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=2) as page:
+                return str(page.read().decode())
+        except OSError:
+            return ""
+
+    def metric(self, name: str) -> float:
+        """Sum of a metric over its labels; -1 when it is not there."""
+        lines = [line for line in self.metrics().splitlines() if line.startswith((name + "{", name + " "))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0
+
+    def wait_for(self, name: str, at_least: float) -> None:
+        """Wait until a metric has reached a value; fails loudly when the job died or nothing moves."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.metric(name) < at_least:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{name} is {self.metric(name)}, not {at_least}; the job said: {self.log[-2000:]}")
+            time.sleep(0.1)
+
+    def drain(self) -> int:
+        """Ask it to end; returns its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait(PATIENCE_SECONDS)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def send(brokers: str, records: Iterable[Sent], topic: str = "undertone.events") -> int:
+    """Produce and wait for the acknowledgements; returns how many."""
+    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5})
+    count = 0
+    for record in records:
+        producer.produce(topic, record.payload, record.key)
+        producer.poll(0)
+        count += 1
+    assert producer.flush(PATIENCE_SECONDS) == 0
+    return count
+
+
+def read_topic(brokers: str, topic: str) -> list[Raw]:
+    """All records of a topic, partition by partition."""
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "test", "auto.offset.reset": "earliest"})
+    try:
+        return [raw for partition in range(TOPICS[topic]) for raw in _read_partition(consumer, topic, partition)]
+    finally:
+        consumer.close()
+
+
+def _read_partition(consumer: Consumer, topic: str, partition: int) -> list[Raw]:
+    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+    if low == high:
+        return []
+    consumer.assign([TopicPartition(topic, partition, low)])
+    found: list[Raw] = []
+    while not found or found[-1].origin.offset < high - 1:
+        for message in consumer.consume(500, 1.0):
+            assert message.error() is None
+            offset, broker_ms = message.offset(), message.timestamp()[1]
+            assert offset is not None
+            origin = Origin(topic=topic, partition=partition, offset=offset, broker_ms=broker_ms)
+            found.append(Raw(payload=message.value(), origin=origin))
+    return found

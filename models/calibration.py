@@ -1,8 +1,8 @@
 """From logits to probabilities that mean what they say: fit and apply, in numpy alone.
 
-Sentiment: one temperature a channel. Tags: one scale and offset a tag (Platt), and a threshold a tag and channel, chosen so
-that flags are right at a stated precision. Abstention: the confidence under which a channel's least certain tenth
-falls, and a message without any evidence in it (fewer than `min_letters` letters and no emoji word).
+Sentiment: one temperature a channel. Tags: one scale and offset a tag (Platt), and a threshold a tag and channel, where
+flags are right at a stated precision. Abstention: the confidence under which a channel's least certain tenth falls, and
+a message without any evidence in it (fewer than `min_letters` letters; an emoji counts as the words of its name).
 A channel with few rows is drawn towards the global fit: weight n / (n + `SHRINK_ROWS`).
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load_file  # type: ignore[import-not-found]  # train extra only
 from torch import Tensor, nn
 
 from models.labels import SENTIMENTS, TAGS
@@ -33,7 +33,7 @@ class Shape:
     """On the pooled vector only: inside the layers it cost a tenth of the time, and rows are seen once or twice."""
 
 
-class Layer(nn.Module):
+class Layer(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
     """One post-norm transformer layer."""
 
     def __init__(self, shape: Shape) -> None:
@@ -58,7 +58,7 @@ class Layer(nn.Module):
         return self.norm2(x + self.down(F.gelu(self.up(x))))
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]  # idem
     """`forward` returns (sentiment logits, tag logits) of the last layer, then the same of the early exit."""
 
     def __init__(self, shape: Shape) -> None:

@@ -141,7 +141,11 @@ class OnnxScorer:
         tokenizer = Tokenizer.from_file(str(bundle_dir / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        session = _session(bundle_dir / "model.onnx", threads)
+        model = bundle_dir / "model.onnx"
+        try:
+            session = open_session(model.read_bytes(), threads)
+        except Exception as error:  # ONNX Runtime raises untyped exceptions of its own
+            raise BundleError(f"{model}: ONNX Runtime cannot load it ({error})") from error
         return cls(session, tokenizer, config, calibration, chunk=chunk)
 
     @property
@@ -208,17 +212,15 @@ class OnnxScorer:
         return Scores(applied.p, applied.tags, applied.flagged, applied.unsure | bare, tokens)
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session on `threads` cores."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     # A spinning pool burns the core that the pipeline's other steps need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises its own untyped exceptions
-        raise BundleError(f"{path}: ONNX Runtime cannot load it ({error})") from error
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 _MOOD_WORDS = {

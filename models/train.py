@@ -251,7 +251,8 @@ def load_averaged(checkpoint: Path) -> Network:
     """The averaged network of a checkpoint, ready to export."""
     network = pretrained(base_folder())
     network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"])
-    return network.eval()
+    network.eval()
+    return network
 
 
 def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:

@@ -1,0 +1,7 @@
+"""Modules of the training stack are collected only where it is installed."""
+
+from importlib.util import find_spec
+
+collect_ignore = [] if find_spec("torch") else ["network.py", "train.py"]
+if not find_spec("onnx"):
+    collect_ignore += ["graph.py", "export.py"]

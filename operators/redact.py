@@ -41,6 +41,11 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ \-.]?[A-Z0-9]){11,30}(?![
 _RUN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{8,}}")
 _SEVEN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{6,}}")
 _SEPARATORS = " \t\n-.,/\\()_:|*+#~'\""
+_PHONE = re.compile(rf"[+(]{{0,2}}[0-9](?:{_GAP}{{0,3}}[0-9]){{6,}}")
+_NO_PHONE = re.compile(
+    r"(?:19|20)[0-9]{2}([-./])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|.*[/,:].*"
+)
+"""Dates, amounts, and lists of numbers."""
 _LIST = re.compile(r",\s+")
 _DIGIT_GROUP = re.compile(r"[0-9]+")
 _IP = re.compile(
@@ -96,6 +101,7 @@ def redact(text: str, region: str = "US", *, dictated: bool = True) -> tuple[Red
 
 def _suspicious(text: str) -> bool:
     """Whether there is a digit or a sign of an address; false for most texts, in a microsecond."""
+    text = text.replace("@user ", "")  # the stand-in for handles: no address, because no dot follows
     if text.isascii():
         if len(text.encode().translate(None, _SIGNS)) != len(text):
             return True
@@ -165,7 +171,7 @@ def _numbers(text: str, digits: int, region: str) -> tuple[str, int]:
 def _long_numbers(text: str, region: str) -> tuple[str, int]:
     """Seven digits or more: cards and ids by check digits, phones by numbering plan, the rest for its length."""
     text, cards = _replace(_RUN, text, lambda run: _card_or_id(run, region))
-    text, phones = _phones(text, region)
+    text, phones = _replace(_PHONE, text, lambda run: _phone(run, region))
     text, rest = _replace(_RUN, text, lambda run: _unknown(run, region))
     return text, cards + phones + rest
 
@@ -258,9 +264,12 @@ def _unknown(run: str, region: str) -> str:
     return "[NUMBER]"
 
 
-def _phones(text: str, region: str) -> tuple[str, int]:
-    """Numbers that a numbering plan knows."""
-    matches = [match for match in phonenumbers.PhoneNumberMatcher(text, region) if match.end - match.start >= 7]
-    for match in reversed(matches):
-        text = text[: match.start] + "[PHONE]" + text[match.end :]
-    return text, len(matches)
+def _phone(candidate: str, region: str) -> str:
+    """A run of seven digits or more, if a numbering plan knows it."""
+    if _NO_PHONE.fullmatch(candidate):
+        return candidate
+    try:
+        known = phonenumbers.is_valid_number(phonenumbers.parse(candidate, region))
+    except phonenumbers.NumberParseException:
+        known = False
+    return "[PHONE]" if known else candidate

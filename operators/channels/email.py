@@ -61,6 +61,12 @@ _AUTO_BODY = re.compile(
     r"|jestem (?:obecnie )?poza biurem",
     re.IGNORECASE,
 )
+_AUTO_HINTS = (
+    *("out of", "away from", "auto", " leave", "vacation", "holiday", "abwesend", "nicht im", "außer haus"),
+    *("im urlaub", "absent", "en congé", "oficina", "fuori ", "afwezig", "aanwezig", "kantoor", "kontoret"),
+    *("escritório", "poza biurem"),
+)
+"""One of these is in every phrase above; most mails have none and are spared the pattern."""
 
 
 def clean(event: Event) -> Cleaned:
@@ -69,12 +75,12 @@ def clean(event: Event) -> Cleaned:
     if _automatic(headers):
         return Cleaned(text="", skipped="auto_reply")
     text = event.text
-    if "html" in headers.get("content_type", "").lower() or _HTML.search(text):
+    if "html" in headers.get("content_type", "").lower() or ("<" in text and _HTML.search(text)):
         text = from_html(text)
     elif "&" in text:
         text = html.unescape(text)
     text = new_text(text)
-    if _AUTO_BODY.search(text[:300]):
+    if _sounds_automatic(text[:300]):
         return Cleaned(text="", skipped="auto_reply")
     text = tidy(text)
     if text.isascii() and not any(map(str.isalnum, text)):
@@ -90,6 +96,11 @@ def _automatic(headers: dict[str, str]) -> bool:
         or any(name in headers for name in ("x_autoreply", "x_autorespond", "x_auto_response_suppress"))
         or _AUTO_SUBJECT.match(headers.get("subject", "")) is not None
     )
+
+
+def _sounds_automatic(beginning: str) -> bool:
+    lower = beginning.lower()
+    return any(hint in lower for hint in _AUTO_HINTS) and _AUTO_BODY.search(beginning) is not None
 
 
 def from_html(source: str) -> str:

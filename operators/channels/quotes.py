@@ -12,6 +12,8 @@ import re
 from mailparser_reply.constants import MAIL_LANGUAGES
 from mailparser_reply.parser import EmailMessage
 
+LONGEST_CLOSING = 100
+"""Characters; a longer line is no signature's first."""
 LONGEST_HEADER = 300
 """Characters; a longer line does not announce a quote."""
 MOST_HEADERS = 40
@@ -35,6 +37,7 @@ _FROM = frozenset(
         "от 发件人 差出人 보낸사람",
     )
 )
+_OPENERS = frozenset("-_=*#bBaAdD")
 _SEPARATOR = re.compile(
     r"\s*(?:[-_=*]{2,}\s*(?:original|forwarded|reply|ursprüngliche|weitergeleitete|message d'origine"
     r"|message d\u2019origine|message transféré"
@@ -106,7 +109,7 @@ def _without_quotes(lines: list[str]) -> list[str]:
         stripped = line.strip()
         if stripped.startswith(">"):
             continue
-        if _SEPARATOR.fullmatch(stripped[: LONGEST_HEADER + 1]):
+        if stripped[:1] in _OPENERS and _SEPARATOR.fullmatch(stripped[: LONGEST_HEADER + 1]):
             if stripped.strip("_-") or _is_header_block(lines, at + 1):
                 break
             continue
@@ -158,7 +161,7 @@ def _quote_follows(lines: list[str], at: int) -> bool:
 
 def _without_signature(lines: list[str]) -> list[str]:
     for at, line in enumerate(lines):
-        if len(line) > 120 or not line.strip():
+        if len(line) > LONGEST_CLOSING or not line.strip():
             continue
         if _SIGNATURE.fullmatch(line) or (at > 0 and _CLOSING.fullmatch(line) and _only_contacts(lines[at + 1 :])):
             return lines[:at]

@@ -30,7 +30,8 @@ def words(text: str) -> str:
     >>> words("RT @Acme: #WorstService ever https://t.co/x1 😡")
     '@user: Worst Service ever http 😡'
     """
-    text = _URL.sub("http", text)
+    if "/" in text or "ww." in text.lower():
+        text = _URL.sub("http", text)
     if "@" in text or "\uff20" in text:
         text = _HANDLE.sub("@user", _REPOST.sub("", text))
     if "#" in text or "\uff03" in text:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from infra.clickhouse.migrate import migrate
 from infra.clickhouse.render import Target
-from infra.store import open_store
+from infra.store import ClickHouseRows, open_store
 from operators.records import (
     Escalation,
     Evidence,
@@ -28,6 +28,7 @@ from operators.records import (
     Turn,
     Utterance,
 )
+from operators.rows import TABLES
 
 START_MS = (time.time_ns() // 86_400_000_000_000 - 3) * 86_400_000
 """Midnight three days ago: recent, because the store forgets texts after 30 days."""
@@ -42,6 +43,19 @@ def migrated(folder: Path) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+
+
+def put(client: Client, table: str, *records: Any) -> None:
+    ClickHouseRows(client).insert(table, [TABLES[table].to_row(record) for record in records])
+
+
+def rows(client: Client, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in client.query(sql).result_rows]
+
+
+def empty_tables(client: Client) -> None:
+    for table in (*TABLES, "journey", "escalation_steps", "rollup_1m", "erasures"):
+        client.command(f"TRUNCATE TABLE undertone.{table}")
 
 
 def origin(offset: int = 1) -> Origin:

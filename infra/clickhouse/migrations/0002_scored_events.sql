@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS {db}.scored_events{local} {on_cluster}
     model_version LowCardinality(String) COMMENT 'Version of the model that scored the message',
     calibration_version LowCardinality(String) COMMENT 'Version of the calibration that was applied',
     scored_time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'Wall clock when the message was scored; only for latency and freshness',
-    INDEX scored_time_range scored_time TYPE minmax GRANULARITY 1,
+    stored_time DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'Wall clock of the database when the row was inserted; a replay has a later one',
+    INDEX stored_time_range stored_time TYPE minmax GRANULARITY 1,
     INDEX interaction_bloom interaction_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = {replacing:version, deleted}

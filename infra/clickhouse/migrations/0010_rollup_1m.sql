@@ -31,7 +31,7 @@ WITH
     touched AS
     (
         SELECT DISTINCT toStartOfMinute(event_time) FROM {db}.scored_events{local}
-        WHERE scored_time >= last_time - INTERVAL 10 MINUTE
+        WHERE stored_time >= last_time - INTERVAL 10 MINUTE
     )
 SELECT
     tenant, minute, queue, channel,

@@ -1,0 +1,205 @@
+"""What the views say: each thing once, as it stands, through replays, revisions, retractions and erasure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from msgspec.structs import replace
+
+from infra.clickhouse.erase import CUSTOMER_TABLES, erase, listed
+from infra.clickhouse.render import Target
+from tests.samples import (
+    ONE_OF_EACH,
+    empty_tables,
+    escalation,
+    feedback,
+    migrated,
+    put,
+    rows,
+    scored,
+    session,
+    turn,
+)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with migrated(tmp_path_factory.mktemp("store")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def empty(client: Client) -> Client:
+    empty_tables(client)
+    return client
+
+
+def test_a_message_counts_once_however_often_it_was_written(empty: Client) -> None:
+    put(empty, "scored_events", scored(1, -0.5), scored(2, 0.5))
+    put(empty, "scored_events", scored(1, 0.5, revision=1), scored(2, kind="retracted"), scored(2, 0.5))
+
+    assert rows(empty, "SELECT event_id, revision, round(score, 2) FROM undertone.v_messages") == [("m-1", 1, 0.5)]
+    assert rows(empty, "SELECT event_id, revision FROM undertone.journey FINAL") == [("m-1", 1)]
+
+
+def test_a_revision_with_another_time_is_shown_as_a_breach_of_the_contract(empty: Client) -> None:
+    put(empty, "scored_events", scored(1), scored(2), scored(1, revision=1, event_ms=scored(9).utterance.event_ms))
+
+    moved = rows(empty, "SELECT event_id, length(event_times) FROM undertone.v_moved_events")
+
+    assert moved == [("m-1", 2)]
+
+
+def refresh(client: Client) -> None:
+    client.command("SYSTEM REFRESH VIEW undertone.rollup_1m_refresh")
+    client.command("SYSTEM WAIT VIEW undertone.rollup_1m_refresh")
+
+
+QUEUES = (
+    "SELECT minute, queue, channel, messages, negatives, neutrals, positives, abstained, round(score_sum, 3),"
+    " round(weight_sum, 3), customers FROM undertone.{} ORDER BY ALL"
+)
+
+
+def test_the_rollup_says_what_the_messages_say_through_replays_revisions_and_retractions(empty: Client) -> None:
+    steps: Sequence[Sequence[Any]] = (
+        [scored(n, (-1) ** n * 0.5, customer_key=n % 7, queue=f"q{n % 3}") for n in range(200)],
+        [scored(n, (-1) ** n * 0.5, customer_key=n % 7, queue=f"q{n % 3}") for n in range(100)],
+        [scored(n, 0.9, revision=1, queue="elsewhere") for n in range(60)],
+        [scored(n, revision=1, kind="retracted", queue=f"q{n % 3}") for n in range(120, 200)],
+        [scored(300, speaker="agent"), scored(301, skipped="language"), scored(302, kind="opened")],
+    )
+    for step in steps:
+        put(empty, "scored_events", *step)
+        refresh(empty)
+
+        exact = rows(empty, QUEUES.format("v_queues_1m"))
+        assert rows(empty, QUEUES.format("v_queues_history")) == exact
+    assert sum(row[3] for row in exact) == 120
+
+
+def test_late_rows_of_long_ago_reach_the_rollup(empty: Client) -> None:
+    put(empty, "scored_events", scored(1))
+    refresh(empty)
+    put(empty, "scored_events", scored(2, at_ms=scored(1).utterance.event_ms - 86_400_000))
+    refresh(empty)
+
+    assert rows(empty, QUEUES.format("v_queues_history")) == rows(empty, QUEUES.format("v_queues_1m"))
+
+
+def test_an_escalation_keeps_what_raised_it_and_shows_where_it_stands(empty: Client) -> None:
+    first = escalation(1)
+    later = replace(first.evidence, score=0.5, level=0.1)
+    put(empty, "escalations", first, escalation(2), escalation(3, state="suppressed", transition="suppressed"))
+    put(
+        empty,
+        "escalations",
+        replace(first, version=2, transition="level_up", level=3, event_ms=first.event_ms + 5000),
+        replace(
+            first,
+            version=3,
+            transition="cleared",
+            level=3,
+            state="resolved",
+            evidence=later,
+            event_ms=first.event_ms + 90_000,
+        ),
+    )
+    put(empty, "escalations", first)  # replayed
+
+    found = rows(
+        empty,
+        "SELECT escalation_id, status, level, steps, round(score, 2), round(interaction_level, 2),"
+        " dateDiff('second', raised_time, resolved_time), acked_time FROM undertone.v_escalations ORDER BY 1",
+    )
+
+    assert found == [
+        ("e-1", "resolved", 3, 3, -0.75, -0.5, 90, None),
+        ("e-2", "open", 2, 1, -0.75, -0.5, None, None),
+        ("e-3", "suppressed", 2, 1, -0.75, -0.5, None, None),
+    ]
+    assert rows(empty, "SELECT escalation_id, version FROM undertone.escalations FINAL ORDER BY 1") == [
+        ("e-1", 3),
+        ("e-2", 1),
+        ("e-3", 1),
+    ]
+
+
+def test_feedback_acknowledges_resolves_and_judges(empty: Client) -> None:
+    put(empty, "escalations", escalation(1), escalation(2), escalation(3))
+    put(
+        empty,
+        "feedback",
+        feedback(1),
+        feedback(1),
+        feedback(2, action="resolved", by="supervisor-4"),
+        feedback(3, action="false_alarm"),
+        feedback(4, action="good_catch"),
+        feedback(5, escalation_id="e-2"),
+    )
+
+    found = rows(
+        empty,
+        "SELECT escalation_id, status, dateDiff('minute', acked_time, closed_time), verdict, acted_by"
+        " FROM undertone.v_escalations ORDER BY 1",
+    )
+
+    assert found == [
+        ("e-1", "resolved", 1, "good_catch", "supervisor-3"),
+        ("e-2", "acknowledged", None, "", "supervisor-3"),
+        ("e-3", "open", None, "", ""),
+    ]
+
+
+def test_a_customer_is_shown_as_last_known(empty: Client) -> None:
+    put(
+        empty,
+        "sessions",
+        session(1),
+        session(2, rating=-0.5),
+        session(3, state="closed", final_level=-0.5, channels=("email",)),
+    )
+    put(empty, "sessions", session(4, version=9, deleted=True), session(4))
+
+    found = rows(empty, "SELECT sessions, state, last_channel, customer_level, rating FROM undertone.v_customers")
+
+    assert found == [(3, "closed", "email", -0.5, -0.5)]
+
+
+# Erasure
+
+
+def test_an_erased_customer_is_gone_from_every_table_and_others_stay(empty: Client) -> None:
+    for key in (7, 8):
+        put(empty, "scored_events", scored(key, customer_key=key))
+        put(empty, "trajectory", turn(key, customer_key=key))
+        put(empty, "sessions", session(key, customer_key=key))
+        put(empty, "escalations", escalation(key, customer_key=f"{key:016x}"))
+        put(empty, "feedback", feedback(key, escalation_id=f"e-{key}"))
+
+    lost = erase(empty, Target(), [7], "request 1")
+
+    assert lost == dict.fromkeys((*CUSTOMER_TABLES, "feedback"), 1)
+    for table in CUSTOMER_TABLES:
+        assert rows(empty, f"SELECT customer_key FROM undertone.{table}") == [(8,)]
+    assert rows(empty, "SELECT escalation_id FROM undertone.feedback") == [("e-8",)]
+    assert listed(empty, Target()) == [7]
+
+
+def test_every_table_with_a_customer_is_erased(client: Client) -> None:
+    holding = rows(
+        client,
+        "SELECT DISTINCT table FROM system.columns JOIN system.tables AS t ON t.database = database AND t.name = table"
+        " WHERE database = 'undertone' AND system.columns.name = 'customer_key' AND t.engine LIKE '%MergeTree'",
+    )
+
+    assert {table for (table,) in holding} == {*CUSTOMER_TABLES, "erasures"}
+
+
+def test_what_a_replay_brings_back_is_erased_again(empty: Client) -> None:
+    put(empty, "scored_events", ONE_OF_EACH["scored_events"])
+    erase(empty, Target(), [7], "request 1")
+    put(empty, "scored_events", ONE_OF_EACH["scored_events"])
+
+    assert erase(empty, Target(), listed(empty, Target()), "again")["scored_events"] == 1

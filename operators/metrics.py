@@ -71,7 +71,7 @@ COMMITTED = Gauge(
     "undertone_last_commit_seconds", "When the last epoch was known to be committed, as a Unix time", registry=REGISTRY
 )
 COMMIT_AGE = Gauge(
-    "undertone_last_commit_age_seconds", "Age of the last committed epoch; alert on this above all", registry=REGISTRY
+    "undertone_last_epoch_age_seconds", "Age of the last committed epoch; alert on this above all", registry=REGISTRY
 )
 OPEN_SESSIONS = Gauge("undertone_open_sessions", "Sessions that this process holds open", registry=REGISTRY)
 TIMERS = Gauge("undertone_timers", "Customers whose timer is armed in this process", registry=REGISTRY)

@@ -1,0 +1,277 @@
+"""The job, supervised: `python -m infra.launch`.
+
+One worker process per core, all of one cluster. Whatever ends or hangs, all are killed and all are started anew:
+the engine's processes cannot go on without each other. SIGTERM or Ctrl-C drains: the last epoch is committed and
+nothing is replayed at the next start. The state folder is locked for as long as any worker lives, the supervisor's
+own death included, because two jobs on one folder would count everything twice and say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+from flows.settings import Settings, SettingsError
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+WRONG_CONFIGURATION: Final = 2
+"""Exit status of a worker that no restart can help."""
+POLL_SECONDS: Final = 0.1
+HEALTHY_SECONDS: Final = 60.0
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class LaunchError(RuntimeError):
+    """The job must not be started; the message says why and what to do."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How to supervise. All times in seconds."""
+
+    processes: int
+    state_dir: Path
+    watchdog: float = 60.0
+    """Without a committed epoch for so long, starting included, all workers are killed and started anew."""
+    drain: float = 50.0
+    """So long may a drain take before the workers are killed."""
+    backoff: float = 1.0
+    """Pause before the first restart; doubles with each one that follows soon."""
+    backoff_cap: float = 60.0
+
+    @property
+    def heartbeat(self) -> Path:
+        """File that workers touch at each committed epoch (`flows.live.heartbeat`)."""
+        return self.state_dir / "committed"
+
+    @property
+    def recovery(self) -> Path:
+        """Folder of the engine's recovery store (`flows.live.recovery_store`)."""
+        return self.state_dir / "recovery"
+
+
+def log(message: str) -> None:
+    """One plain line with the time, to the standard error stream."""
+    print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} launch: {message}", file=sys.stderr, flush=True)
+
+
+def lock(state_dir: Path) -> IO[str]:
+    """Take the folder for this job and its workers. Raises `LaunchError` when another one has it."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    held = (state_dir / "lock").open("a+")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.seek(0)
+        owner = held.read().strip() or "unknown"
+        held.close()
+        raise LaunchError(
+            f"another job (process {owner}) or one of its workers runs on {state_dir}: stop it first,"
+            " or give this one another UNDERTONE_STATE_DIR. Two on one folder would count everything twice."
+        ) from None
+    held.truncate(0)
+    held.write(str(os.getpid()))
+    held.flush()
+    return held
+
+
+def prune(recovery: Path) -> int:
+    """Forget keys whose state was discarded: the engine keeps a row of each for ever. Only while nothing runs.
+
+    Returns how many were forgotten. A row is dropped only when it is the last of its key, so that no resume, of
+    whatever epoch, sees a difference.
+    """
+    dropped = 0
+    for path in sorted(recovery.glob("*.sqlite3")):
+        with closing(sqlite3.connect(path)) as store, store:
+            dropped += store.execute(
+                "DELETE FROM snaps WHERE ser_change IS NULL AND (step_id, state_key) IN"
+                " (SELECT step_id, state_key FROM snaps GROUP BY step_id, state_key HAVING count(*) = 1)"
+            ).rowcount
+    return dropped
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this worker when the supervisor dies; elsewhere the lock that it holds does the fencing."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Supervisor:
+    """Runs `command(i)` for each process `i` until a signal ends it. Use once, from the main thread."""
+
+    def __init__(self, plan: Plan, command: Callable[[int], Sequence[str]]) -> None:
+        self._plan = plan
+        self._command = command
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._signals = 0
+        self._pause = plan.backoff
+
+    def run(self) -> int:
+        """Supervise; 0 after a clean drain, 1 after one that had to be cut short, 2 for a wrong configuration."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        with lock(self._plan.state_dir) as held:
+            while True:
+                dropped = prune(self._plan.recovery)
+                if dropped:
+                    log(f"{dropped} forgotten customers pruned from the recovery store")
+                outcome = self._run_once(held)
+                if outcome is not None:
+                    return outcome
+                if self._wait_out_pause():
+                    return 0
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self._signals += 1
+
+    def _run_once(self, held: IO[str]) -> int | None:
+        """Start all and watch them; None when they are to be started anew."""
+        started = time.time()
+        self._start(held)
+        try:
+            while not self._signals:
+                reason = self._trouble(started)
+                if reason is not None:
+                    return self._failed(reason, started)
+                time.sleep(POLL_SECONDS)
+            return self._drain()
+        finally:
+            self._kill()
+
+    def _start(self, held: IO[str]) -> None:
+        for number in range(self._plan.processes):
+            worker = subprocess.Popen(
+                self._command(number),
+                cwd=ROOT,
+                pass_fds=(held.fileno(),),
+                # Ctrl-C reaches the whole foreground group, and an interrupted worker wedges its cluster.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  # the supervisor has one thread
+            )
+            self._workers.append(worker)
+        log(f"started {self._plan.processes} worker(s): " + ", ".join(str(worker.pid) for worker in self._workers))
+
+    def _trouble(self, started: float) -> str | None:
+        for number, worker in enumerate(self._workers):
+            status = worker.poll()
+            if status is not None:
+                return f"worker {number} ended with status {status}"
+        heartbeat = self._plan.heartbeat
+        last = heartbeat.stat().st_mtime if heartbeat.exists() else 0.0
+        age = time.time() - max(last, started)
+        return f"no epoch was committed for {age:.0f} s" if age > self._plan.watchdog else None
+
+    def _failed(self, reason: str, started: float) -> int | None:
+        if any(worker.poll() == WRONG_CONFIGURATION for worker in self._workers):
+            log(f"{reason}: the configuration is wrong, see above; not started again")
+            return WRONG_CONFIGURATION
+        if time.time() - started > HEALTHY_SECONDS:
+            self._pause = self._plan.backoff
+        log(f"{reason}: all workers are killed and started anew in {self._pause:.1f} s")
+        return None
+
+    def _wait_out_pause(self) -> bool:
+        """Sleep the back-off; True when a signal came meanwhile."""
+        until = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, self._plan.backoff_cap)
+        while time.monotonic() < until and not self._signals:
+            time.sleep(POLL_SECONDS)
+        return bool(self._signals)
+
+    def _drain(self) -> int:
+        log("draining: the last epoch is committed, then all ends")
+        for worker in self._workers:
+            worker.terminate()
+        until = time.monotonic() + self._plan.drain
+        while any(worker.poll() is None for worker in self._workers):
+            if time.monotonic() > until or self._signals > 1:
+                log("the drain is cut short; at most two epochs are replayed at the next start")
+                return 1
+            time.sleep(POLL_SECONDS)
+        statuses = [worker.returncode for worker in self._workers]
+        log("drained" if not any(statuses) else f"ended with status {statuses}")
+        return int(any(statuses))
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            if worker.poll() is None:
+                worker.kill()
+        for worker in self._workers:
+            worker.wait()
+        self._workers.clear()
+
+
+def worker_command(settings: Settings) -> Callable[[int], list[str]]:
+    """Command line of each worker of the live job.
+
+    >>> worker_command(Settings(processes=2))(1)[-3:]
+    ['1', '--addresses', '127.0.0.1:2101;127.0.0.1:2102']
+    """
+    command = [sys.executable, "-m", "flows.live", "--process-id"]
+    addresses = [f"127.0.0.1:{settings.base_port + number}" for number in range(settings.processes)]
+    cluster = ["--addresses", ";".join(addresses)] if settings.processes > 1 else []
+    return lambda number: [*command, str(number), *cluster]
+
+
+def check(settings: Settings) -> None:
+    """Refuse what must not go live. Raises `LaunchError`."""
+    if settings.customer_secret == Settings().customer_secret and not settings.demo:
+        raise LaunchError(
+            "UNDERTONE_CUSTOMER_SECRET is not set. It keys the pseudonyms of customers: with the published default"
+            " anybody could recompute them. Set it to a long random value and keep it (a new one makes every customer"
+            " a stranger), or set UNDERTONE_DEMO=1 to play."
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        settings = Settings.from_env(os.environ)
+        check(settings)
+        plan = Plan(
+            processes=settings.processes,
+            state_dir=settings.state_dir,
+            watchdog=settings.watchdog,
+            drain=options.drain,
+            backoff=options.backoff,
+            backoff_cap=options.backoff_cap,
+        )
+        return Supervisor(plan, worker_command(settings)).run()
+    except (SettingsError, LaunchError) as error:
+        print(f"infra.launch: {error}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.launch",
+        description="Run the live job and keep it running: starts UNDERTONE_PROCESSES workers, restarts all of them"
+        " when one ends or when no epoch was committed for UNDERTONE_WATCHDOG seconds, and drains on SIGTERM or Ctrl-C"
+        " (a second one cuts the drain short).",
+        epilog="Set at least UNDERTONE_BROKERS, UNDERTONE_STORE and UNDERTONE_CUSTOMER_SECRET;"
+        " all settings are in docs/data-engineers.md."
+        " Exit status: 0 drained, 1 the drain was cut short, 2 wrong configuration.",
+    )
+    parser.add_argument("--drain", type=float, default=50.0, metavar="SECONDS", help="longest drain (50)")
+    parser.add_argument("--backoff", type=float, default=1.0, metavar="SECONDS", help="pause before a restart (1)")
+    parser.add_argument("--backoff-cap", type=float, default=60.0, metavar="SECONDS", help="longest such pause (60)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

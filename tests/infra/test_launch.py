@@ -1,0 +1,209 @@
+"""The supervisor, with small scripts in place of the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import TestingSink, TestingSource, run_main
+
+from flows import live
+from flows.settings import Settings
+from infra.launch import LaunchError, Plan, check, lock, main, prune, worker_command
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 60.0
+HARNESS = """
+import sys
+from pathlib import Path
+from infra.launch import Plan, Supervisor
+folder, script, processes, watchdog, drain = sys.argv[1:]
+plan = Plan(processes=int(processes), state_dir=Path(folder), watchdog=float(watchdog), drain=float(drain), backoff=0.1)
+sys.exit(Supervisor(plan, lambda number: [sys.executable, "-c", script, str(number), folder]).run())
+"""
+PRELUDE = """
+import os, signal, sys, time
+from pathlib import Path
+number, folder = int(sys.argv[1]), Path(sys.argv[2])
+def started():
+    with open(folder / "started", "a") as file:
+        file.write(f"{number} {os.getpid()}\\n")
+"""
+DRAINS = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); started(); time.sleep(600)"
+STUBBORN = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: None); started()\nwhile True: time.sleep(1)"
+WRONG = PRELUDE + "started(); sys.exit(2)"
+
+
+@contextmanager
+def supervised(
+    folder: Path, script: str, processes: int = 2, watchdog: float = 60, drain: float = 30
+) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", HARNESS, str(folder), script, str(processes), str(watchdog), str(drain)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait(reached: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def workers(folder: Path) -> list[int]:
+    """Process ids of all workers that ever started, in order."""
+    path = folder / "started"
+    return [int(line.split()[1]) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_sigterm_drains_all_workers(tmp_path: Path) -> None:
+    with supervised(tmp_path, DRAINS) as process:
+        wait(lambda: len(workers(tmp_path)) == 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert "drained" in log
+    assert not any(map(alive, workers(tmp_path)))
+
+
+def test_a_worker_that_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:
+    with supervised(tmp_path, STUBBORN, drain=0.3) as process:
+        wait(lambda: len(workers(tmp_path)) == 2)
+        process.terminate()
+        process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 1
+    assert not any(map(alive, workers(tmp_path)))
+
+
+def test_when_one_worker_ends_all_are_started_anew(tmp_path: Path) -> None:
+    with supervised(tmp_path, DRAINS) as process:
+        wait(lambda: len(workers(tmp_path)) == 2)
+        first = workers(tmp_path)
+        os.kill(first[0], signal.SIGKILL)
+        wait(lambda: len(workers(tmp_path)) == 4)
+        assert not any(map(alive, first))
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert "ended with status -9: all workers are killed and started anew" in log
+
+
+def test_without_a_committed_epoch_the_watchdog_starts_all_anew(tmp_path: Path) -> None:
+    with supervised(tmp_path, DRAINS, watchdog=1.5):
+        wait(lambda: len(workers(tmp_path)) >= 2)
+        for _ in range(10):  # committed epochs keep the watchdog quiet
+            (tmp_path / "committed").touch()
+            time.sleep(0.3)
+        quiet = len(workers(tmp_path))
+        wait(lambda: len(workers(tmp_path)) > quiet)
+
+
+def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
+    with supervised(tmp_path, WRONG, processes=1) as process:
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 2
+    assert "not started again" in log
+    assert len(workers(tmp_path)) == 1
+
+
+def test_workers_die_with_their_supervisor_and_free_the_folder(tmp_path: Path) -> None:
+    with supervised(tmp_path, STUBBORN) as process:
+        wait(lambda: len(workers(tmp_path)) == 2)
+        process.kill()
+        wait(lambda: not any(map(alive, workers(tmp_path))))
+        lock(tmp_path).close()
+
+
+def test_a_second_job_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with lock(tmp_path), pytest.raises(LaunchError, match=rf"process {os.getpid()}.* runs on {tmp_path}"):
+        lock(tmp_path)
+    lock(tmp_path).close()
+
+
+def test_the_published_secret_is_refused_outside_a_demo(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("UNDERTONE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path / "state"))
+    assert main([]) == 2
+    assert "UNDERTONE_CUSTOMER_SECRET is not set" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+    check(Settings(demo=True))
+    check(Settings(customer_secret="something long and random"))
+
+
+def test_workers_and_supervisor_agree_on_files_and_addresses(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, processes=2, base_port=3000)
+    plan = Plan(processes=2, state_dir=tmp_path)
+    assert plan.heartbeat == live.heartbeat(settings)
+    assert plan.recovery == live.recovery_store(settings)
+    assert worker_command(settings)(0)[1:] == [
+        "-m", "flows.live", "--process-id", "0", "--addresses", "127.0.0.1:3000;127.0.0.1:3001",
+    ]  # fmt: skip
+    assert worker_command(Settings())(0)[1:] == ["-m", "flows.live", "--process-id", "0"]
+
+
+class _UntilSilent(op.StatefulBatchLogic[int, int, int]):
+    """Adds up a key's numbers; zero makes it forget the key."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total = total or 0
+
+    def on_batch(self, values: list[int]) -> tuple[list[int], bool]:
+        self.total += sum(values)
+        return [self.total], values[-1] == 0
+
+    def snapshot(self) -> int:
+        return self.total
+
+
+def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None:
+    init_db_dir(tmp_path, 1)
+    given = [(f"gone-{n}", n) for n in range(5)] + [("kept", 7)] + [(f"gone-{n}", 0) for n in range(5)] + [("kept", 1)]
+    sums: list[tuple[str, int]] = []
+    source: TestingSource[Any] = TestingSource([*given, TestingSource.EOF(), ("kept", 2), ("gone-1", 3)], batch_size=1)
+    flow = Dataflow("sums")
+    keyed = op.stateful_batch("sum", op.input("in", flow, source), _UntilSilent)
+    op.output("out", keyed, TestingSink(sums))
+    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
+    assert prune(tmp_path) == 5
+    assert prune(tmp_path) == 0
+    assert stored_keys(tmp_path) == {"kept"}
+    sums.clear()
+    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
+    assert sums == [("kept", 10), ("gone-1", 3)]
+
+
+def stored_keys(folder: Path) -> set[str]:
+    found: set[str] = set()
+    for path in folder.glob("*.sqlite3"):
+        with closing(sqlite3.connect(path)) as store:
+            found |= {key for (key,) in store.execute("SELECT state_key FROM snaps WHERE step_id = 'sums.sum'")}
+    return found

@@ -112,7 +112,7 @@ def ratings() -> Json:
         6,
         "Mean survey answer, -1 to 1",
         "Mean of the customers' own ratings in the range, mapped to -1 (worst) to 1 (best).",
-        f"SELECT avgOrNull(rating) AS rating FROM {ENDED} AND rating IS NOT NULL",
+        f"SELECT avgOrNull(rating) AS answer FROM {ENDED} AND rating IS NOT NULL",
         decimals=2,
         steps=((None, BAD), (0, WATCH), (0.4, GOOD)),
         empty="no answers",
@@ -166,7 +166,8 @@ def by_quarter() -> Json:
         FROM
         (
             SELECT toString(channel) AS channel, score,
-                intDiv(4 * (row_number() OVER turns - 1), count() OVER (PARTITION BY customer_key, session_id)) + 1 AS quarter,
+                intDiv(4 * (row_number() OVER turns - 1),
+                    count() OVER (PARTITION BY customer_key, session_id)) + 1 AS quarter,
                 count() OVER (PARTITION BY customer_key, session_id) AS total
             FROM undertone.trajectory FINAL
             WHERE $__timeFilter(event_time) AND speaker = 'customer' AND kind = 'utterance' AND weight > 0
@@ -216,7 +217,8 @@ def trends() -> Json:
         "(days with 5 answers and more), all from -1 to 1. Days are UTC.",
         f"""
         SELECT
-            toDateTime(toStartOfDay(started_time)) AS time, avg(final_level) AS `End mood`, avg(carried) AS `Brought along`,
+            toDateTime(toStartOfDay(started_time)) AS time, avg(final_level) AS `End mood`,
+            avg(carried) AS `Brought along`,
             if(count(rating) >= 5, avgOrNull(rating), NULL) AS `Survey answer`
         FROM {ENDED}
         GROUP BY time
@@ -237,8 +239,8 @@ def baselines() -> Json:
     return table(
         12,
         "KPI baselines: this hour of the week against the four before",
-        "The last full hour of each queue against the same hour of the same weekday of the four weeks before. Deviation "
-        "is in standard errors of a share: beyond 3 is more than chance.",
+        "The last full hour of each queue against the same hour of the same weekday of the four weeks before. "
+        "Deviation is in standard errors of a share: beyond 3 is more than chance.",
         f"""
         SELECT
             queue AS Queue, sum(now_n) AS Messages, sum(now_bad) / sum(now_n) AS `Negative now`,
@@ -303,7 +305,8 @@ def rating_by_mood() -> Json:
         "rise from band to band say that the live mood means what customers say afterwards.",
         f"""
         SELECT
-            multiIf(final_level < -0.6, '1 very unhappy', final_level < -0.2, '2 unhappy', final_level < 0.2, '3 neutral',
+            multiIf(final_level < -0.6, '1 very unhappy', final_level < -0.2, '2 unhappy',
+                final_level < 0.2, '3 neutral',
                 final_level < 0.6, '4 happy', '5 very happy') AS band,
             avg(rating) AS `Mean answer`
         FROM {ENDED} AND rating IS NOT NULL
@@ -322,8 +325,8 @@ def hops_and_mood() -> Json:
     return bars(
         15,
         "Mood at the end, by channel changes",
-        f"Mean mood at the end of sessions with no, one, two and more changes of channel, where there are {MIN_MESSAGES} "
-        "sessions of the kind.",
+        f"Mean mood at the end of sessions with no, one, two and more changes of channel, where there are "
+        f"{MIN_MESSAGES} sessions of the kind.",
         f"""
         SELECT multiIf(hops = 0, 'none', hops = 1, 'one', hops = 2, 'two', 'three and more') AS changes,
             avg(final_level) AS `End mood`
@@ -380,7 +383,8 @@ def soured_list() -> Json:
         "Sessions with the largest fall of mood in the range: where to begin a review.",
         f"""
         SELECT
-            started_time AS Started, arrayStringConcat(channels, ' → ') AS Path, queue AS Queue, begin AS Begin, end AS End,
+            started_time AS Started, arrayStringConcat(channels, ' → ') AS Path, queue AS Queue,
+            begin AS Begin, end AS End,
             shift AS Shift, messages AS Messages, escalations AS Alerts, rating AS Rating, {key_text()} AS Customer
         FROM {ENDED} AND messages >= 4
         ORDER BY Shift
@@ -442,15 +446,16 @@ def _before_after_sql() -> str:
     values = "final_level, shift, outcome = 'soured', escalations > 0, rating"
     cells = ", ".join(
         f"avgOrNullIf(value, mine = {mine} AND later = {later}) AS {name}, "
-        f"varSampOrNullIf(value, mine = {mine} AND later = {later}) / nullIf(countIf(value IS NOT NULL AND mine = {mine} "
-        f"AND later = {later}), 0) AS {name}_variance"
+        f"varSampOrNullIf(value, mine = {mine} AND later = {later}) / nullIf(countIf(value IS NOT NULL "
+        f"AND mine = {mine} AND later = {later}), 0) AS {name}_variance"
         for name, mine, later in (("b", 1, 0), ("a", 1, 1), ("ob", 0, 0), ("oa", 0, 1))
     )
     half = f"{Z} * sqrt(b_variance + a_variance + if(isNull(oa), 0, ifNull(ob_variance, 0) + ifNull(oa_variance, 0)))"
     return f"""
     SELECT
         measure AS Measure, sessions AS Sessions, b AS Before, a AS After, a - b AS Change, oa - ob AS `Others' change`,
-        Change - ifNull(`Others' change`, 0) AS `Net effect`, `Net effect` - {half} AS `from`, `Net effect` + {half} AS `to`
+        Change - ifNull(`Others' change`, 0) AS `Net effect`,
+        `Net effect` - {half} AS `from`, `Net effect` + {half} AS `to`
     FROM
     (
         SELECT measure, any(place) AS place, countIf(mine = 1 AND value IS NOT NULL) AS sessions, {cells}

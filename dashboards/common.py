@@ -63,13 +63,13 @@ def target(sql: str, shape: Format, ref: str = "A") -> Json:
 
 
 def tidy(sql: str) -> str:
-    """Strip the indentation that SQL has inside a Python file.
+    r"""Strip the indentation that SQL has inside a Python file.
 
     >>> tidy('''
     ...     SELECT 1
     ...       AS n
     ... ''')
-    'SELECT 1\\n  AS n'
+    'SELECT 1\n  AS n'
     """
     lines = [line.rstrip() for line in sql.strip("\n").rstrip().split("\n")]
     margin = min((len(line) - len(line.lstrip()) for line in lines if line), default=0)
@@ -164,10 +164,11 @@ def feedback_links() -> list[Json]:
         "good_catch": "Good catch",
         "false_alarm": "False alarm",
     }
+    row = "escalation=${__data.fields.Alert}&tenant=${__data.fields.Tenant}"
     return [
         {
             "title": title,
-            "url": f"{FEEDBACK_URL}?escalation=${{__data.fields.Alert}}&tenant=${{__data.fields.Tenant}}&action={action}",
+            "url": f"{FEEDBACK_URL}?action={action}&{row}",
             "targetBlank": True,
         }
         for action, title in answers.items()

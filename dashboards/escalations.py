@@ -95,7 +95,8 @@ def suppressed() -> Json:
         "Held back (target < 10 %)",
         "Share of alerts that the rate cap kept from being sent. They are in the list below; a high share means that "
         "rules are too eager or supervisors too few.",
-        f"SELECT countIf(state = 'suppressed') / nullIf(count(), 0) AS share FROM ({RAISED}) WHERE route = 'supervisor'",
+        f"SELECT countIf(state = 'suppressed') / nullIf(count(), 0) AS share "
+        f"FROM ({RAISED}) WHERE route = 'supervisor'",
         unit="percentunit",
         decimals=0,
         steps=((None, GOOD), (0.1, WATCH), (0.3, BAD)),
@@ -263,7 +264,8 @@ def precision_over_time() -> Json:
     return lines(
         12,
         "Precision by day, with its 95 % interval",
-        f"Good catches among the judged alerts of each day (UTC). The dashed line is the target, {PRECISION_TARGET:.0%}.",
+        f"Good catches among the judged alerts of each day (UTC). The dashed line is the target, "
+        f"{PRECISION_TARGET:.0%}.",
         f"""
         SELECT
             toDateTime(toStartOfDay(raised_time)) AS time, {low} AS Lower, {high} AS Upper,

@@ -86,7 +86,7 @@ def last_rating() -> Json:
         5,
         "Last survey answer, -1 to 1",
         "The customer's own rating, mapped to -1 (worst) to 1 (best).",
-        f"SELECT argMaxOrNull(rating, started_time) AS rating FROM undertone.sessions FINAL "
+        f"SELECT argMaxOrNull(rating, started_time) AS answer FROM undertone.sessions FINAL "
         f"WHERE $__timeFilter(started_time) AND {WHERE} AND rating IS NOT NULL",
         decimals=2,
         steps=((None, BAD), (0, WATCH), (0.5, GOOD)),
@@ -123,33 +123,29 @@ def channel_lane() -> Json:
 def mood_line() -> Json:
     """Each message's score, and the rolling mood with its uncertainty."""
     half = f"{Z * SPREAD:.2f} / sqrt(customer_evidence + 1)"
-    rolling = f"""
-    SELECT
-        event_time AS time, customer_level AS Mood,
-        greatest(-1, customer_level - {half}) AS Lower, least(1, customer_level + {half}) AS Upper
-    FROM undertone.trajectory FINAL
-    WHERE $__timeFilter(event_time) AND {WHERE} AND speaker = 'customer'
-    ORDER BY time
-    """
-    messages = f"""
-    SELECT event_time AS time, channel, score
-    FROM undertone.journey FINAL
-    WHERE $__timeFilter(event_time) AND {WHERE} AND speaker = 'customer' AND kind = 'utterance'
-    ORDER BY time
-    """
+    points = ", ".join(
+        f"if(channel = '{name}' AND kind = 'utterance', score, NULL) AS {name}" for name in CHANNEL_COLOURS
+    )
     looks = [
         series("Mood", colour=INK, custom_lineWidth=3, custom_drawStyle="line"),
         series("Lower", colour=MUTED, custom_lineWidth=0, custom_drawStyle="line", custom_showPoints="never"),
         series("Upper", colour=MUTED, custom_lineWidth=0, custom_drawStyle="line", custom_fillBelowTo="Lower"),
     ]
-    looks += [series(f"score {name}", colour=colour) for name, colour in CHANNEL_COLOURS.items()]
+    looks += [series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()]
     return lines(
         7,
         "Score of each message, and the rolling mood with its 95 % band",
         "Points are messages, coloured by channel; the line is the mood over all channels. The band is that of a mean "
-        f"with the evidence so far, a start at 0 that counts as one message, and a spread of {SPREAD} between messages: "
-        "wide at first, narrow after a long conversation. Alerts and channel changes are marked.",
-        [rolling, messages],
+        f"with the evidence so far, a start at 0 that counts as one message, and a spread of {SPREAD} between "
+        "messages: wide at first, narrow after a long conversation. Alerts and channel changes are marked.",
+        f"""
+        SELECT
+            event_time AS time, customer_level AS Mood, greatest(-1, customer_level - {half}) AS Lower,
+            least(1, customer_level + {half}) AS Upper, {points}
+        FROM undertone.trajectory FINAL
+        WHERE $__timeFilter(event_time) AND {WHERE} AND speaker = 'customer'
+        ORDER BY time
+        """,
         interval="1s",
         limits=(-1, 1),
         style="points",
@@ -195,7 +191,8 @@ def known_then() -> Json:
             event_time AS Time, channel AS Channel, customer_level AS Mood, customer_evidence AS Evidence,
             level AS `This contact`, carried AS `Carried in`, trend AS Trend, slope AS `Slope / min`,
             slope_low AS `from`, slope_high AS `to`, streak AS `Negative in a row`, under_ms / 1000 AS `Time unhappy`,
-            response_ms / 1000 AS `Longest wait`, contacts_24h AS `Contacts 24 h`, late AS Late, provisional AS Provisional
+            response_ms / 1000 AS `Longest wait`, contacts_24h AS `Contacts 24 h`, late AS Late,
+            provisional AS Provisional
         FROM undertone.trajectory FINAL
         WHERE $__timeFilter(event_time) AND {WHERE} AND speaker = 'customer'
         ORDER BY Time

@@ -11,7 +11,7 @@ from dashboards.common import Json
 
 CELL_W, CELL_H, GAP = 40, 26, 4
 HEAD = 46
-KINDS = {
+KINDS: dict[str, str] = {
     "stat": "number",
     "timeseries": "graph over time",
     "table": "table",
@@ -24,7 +24,7 @@ _STYLE = (
     "text{font-family:system-ui,sans-serif;fill:#1f2933}.t{font-size:13px;font-weight:600}.k{font-size:11px;fill:#52606d}"
     ".h{font-size:20px;font-weight:700}.v{font-size:12px;fill:#52606d}"
 )
-FILLS = {
+FILLS: dict[str, str] = {
     "stat": "#d9edf9",
     "timeseries": "#e6f4ef",
     "table": "#f4f4f0",
@@ -44,7 +44,8 @@ def drawing(board: Json) -> str:
         if variable.get("label") and not variable["hide"]
     )
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title desc">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
+        'aria-labelledby="title desc">',
         f'<title id="title">{escape(board["title"])}</title>',
         f'<desc id="desc">{escape(_description(board))}</desc>',
         f"<style>{_STYLE}</style>",
@@ -71,7 +72,7 @@ def _panel(panel: Json) -> str:
         f'<text class="t" x="{x + 8}" y="{y + 20 + 16 * index}">{escape(line)}</text>'
         for index, line in enumerate(lines)
     )
-    kind = KINDS.get(panel["type"], panel["type"])
+    kind = str(KINDS.get(panel["type"], panel["type"]))
     below = y + 20 + 16 * len(lines)
     return (
         f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="4" fill="{FILLS.get(panel["type"], "#eeeeee")}" '

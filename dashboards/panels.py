@@ -57,7 +57,7 @@ def lines(
     id: int,  # noqa: A002
     title: str,
     description: str,
-    sql: str | Sequence[str],
+    sql: str,
     *,
     unit: str = "short",
     interval: str = "1m",
@@ -68,8 +68,7 @@ def lines(
     links: Sequence[Json] = (),
     name: str | None = None,
 ) -> Json:
-    """Values over time. Several queries are drawn together; thresholds, if given, are lines across."""
-    queries = [sql] if isinstance(sql, str) else list(sql)
+    """Values over time; thresholds, if given, are lines across. One query, so that series keep their plain names."""
     custom: Json = {
         "drawStyle": {"line": "line", "points": "points", "bars": "bars", "stacked": "bars"}[style],
         "lineWidth": 2,
@@ -98,8 +97,9 @@ def lines(
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    targets = [target(query, "timeseries", chr(ord("A") + index)) for index, query in enumerate(queries)]
-    return _panel(id, "timeseries", title, description, targets, defaults, options, overrides, interval)
+    return _panel(
+        id, "timeseries", title, description, [target(sql, "timeseries")], defaults, options, overrides, interval
+    )
 
 
 def table(

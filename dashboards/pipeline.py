@@ -61,8 +61,8 @@ def latency_p99() -> Json:
     return stat(
         3,
         "Kafka to score, p99 (target < 250 ms)",
-        "From Kafka's timestamp to the finished score, 99 of 100 messages of the last 5 minutes. A backlog being worked "
-        "off after downtime shows here.",
+        "From Kafka's timestamp to the finished score, 99 of 100 messages of the last 5 minutes. A backlog being "
+        "worked off after downtime shows here.",
         f"""
         SELECT quantileOrNull(0.99)({LATENCY}) AS ms FROM undertone.scored_events
         WHERE scored_time > $__toTime - INTERVAL 5 MINUTE AND scored_time <= $__toTime AND {WHERE}
@@ -192,7 +192,8 @@ def rejects_by_reason() -> Json:
         "Rejected records, by reason",
         "Records in dead letters, by why they were refused. Redrive them when the cause is mended.",
         """
-        SELECT $__timeInterval(broker_time) AS time, concat(stage, ': ', reason) AS reason, toFloat64(count()) AS records
+        SELECT $__timeInterval(broker_time) AS time, concat(stage, ': ', reason) AS reason,
+            toFloat64(count()) AS records
         FROM undertone.dead_letters FINAL
         WHERE $__timeFilter(broker_time)
         GROUP BY time, reason

@@ -60,7 +60,7 @@ def _contact_points() -> list[Json]:
 class _Block(yaml.SafeDumper):
     """Writes text of several lines as it reads, and never an alias."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class asks with it
         """Write repeated values out."""
         return True
 

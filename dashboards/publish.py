@@ -93,7 +93,7 @@ def _found(fetch: Callable[[], Json | None], absent: Sequence[int] = (404,)) -> 
 
 
 def _folder(client: Client) -> Step:
-    there = _found(lambda: client.folders[FOLDER_UID]())
+    there = _found(client.folders[FOLDER_UID])
     name = f"folder {FOLDER_TITLE!r}"
     if there is None:
         return Step(name, ["new"], lambda: client.folders.create(uid=FOLDER_UID, title=FOLDER_TITLE))
@@ -103,7 +103,7 @@ def _folder(client: Client) -> Step:
 
 def _data_source(client: Client, site: Site, password: str) -> Step:
     wanted = data_source(site)
-    there = _found(lambda: client.datasources.uid[DATA_SOURCE_UID]())
+    there = _found(client.datasources.uid[DATA_SOURCE_UID])
     name = f"data source {wanted['name']!r}"
     if password:
         wanted["secureJsonData"] = {"password": password}
@@ -119,7 +119,7 @@ def _data_source(client: Client, site: Site, password: str) -> Step:
 
 def _dashboard(client: Client, wanted: Json) -> Step:
     name = f"dashboard {wanted['title']!r}"
-    there = _found(lambda: client.dashboards.uid[wanted["uid"]]())
+    there = _found(client.dashboards.uid[wanted["uid"]])
 
     def save() -> object:
         message = f"content {published_hash(wanted)}"
@@ -142,7 +142,7 @@ def _rules(client: Client, site: Site) -> Step:
     wanted["rules"] = [{**rule, "orgID": 1, "folderUID": FOLDER_UID, "ruleGroup": GROUP} for rule in rules(site)]
     path = ("provisioning", "folder", FOLDER_UID, "rule-groups", GROUP)
     # Grafana 9.3 answers 500 for a group that does not exist; a server that is really broken fails at the write.
-    there = _found(lambda: client["/".join(("v1", *path))](), absent=(404, 500) if site.version < (10, 0) else (404,))
+    there = _found(client["/".join(("v1", *path))], absent=(404, 500) if site.version < (10, 0) else (404,))
     name = f"alert rules {GROUP!r}"
 
     def save() -> object:
@@ -168,7 +168,7 @@ def _contact_point(client: Client, wanted: Json) -> Step:
 
 def _mute_timing(client: Client, wanted: Json) -> Step:
     name = f"mute timing {wanted['name']!r}"
-    there = _found(lambda: client["v1/provisioning/mute-timings"][wanted["name"]]())
+    there = _found(client["v1/provisioning/mute-timings"][wanted["name"]])
     if there is None:
         return Step(name, ["new"], lambda: client["v1/provisioning/mute-timings"].create(**wanted))
     return Step(
@@ -206,8 +206,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--notifications",
         action="store_true",
-        help="also contact point, mute timing and policy; the policy REPLACES the organisation's whole tree. The webhook "
-        "address comes from UNDERTONE_ALERT_WEBHOOK",
+        help="also contact point, mute timing and policy; the policy REPLACES the organisation's whole tree. "
+        "The webhook address comes from UNDERTONE_ALERT_WEBHOOK",
     )
     parser.add_argument(
         "--keep-editable", action="store_true", help="let people edit the alert rules in Grafana (10.4 and later)"

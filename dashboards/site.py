@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from dashboards.common import DATA_SOURCE_UID, FEEDBACK_URL, PLUGIN, Json
 
@@ -61,9 +62,7 @@ class Site:
 
 def for_site(board: Json, site: Site) -> Json:
     """Fit a dashboard to a site: query shape of its plugin, feedback links, and the hash of the result."""
-    fitted = _fit(board, site)
-    if not isinstance(fitted, dict):
-        raise TypeError("a dashboard is an object")
+    fitted: Json = _fit(board, site)
     if site.version < (10, 0):
         fitted["schemaVersion"] = 37
     fitted["templating"]["list"].append(_content_variable(content_hash(fitted)))
@@ -113,7 +112,7 @@ def data_source(site: Site) -> Json:
     }
 
 
-def _fit(value: object, site: Site) -> Json | list[object] | object:
+def _fit(value: Any, site: Site) -> Any:
     if isinstance(value, dict):
         if "rawSql" in value and "format" in value:
             return fit_target(value, site)
@@ -131,9 +130,8 @@ def _fit(value: object, site: Site) -> Json | list[object] | object:
 def fit_target(query: Json, site: Site) -> Json:
     """Fit one query to the plugin: version 3 knows other fields than version 4."""
     if site.plugin == "3.3.0":
-        kept = {key: query[key] for key in ("refId", "rawSql", "format", "meta") if key in query}
-        if "datasource" in query:
-            kept["datasource"] = query["datasource"]
+        known = "refId", "rawSql", "format", "meta", "datasource"
+        kept: Json = {key: query[key] for key in known if key in query}
         return {**kept, "queryType": "sql", "selectedFormat": query["format"]}
     return {**query, "pluginVersion": site.plugin}
 

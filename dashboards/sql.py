@@ -17,10 +17,10 @@ Z = 1.96
 
 
 def indent(sql: str, spaces: int = 4) -> str:
-    """Indent a query that is put into another one.
+    r"""Indent a query that is put into another one.
 
-    >>> indent("a\\nb", 2)
-    'a\\n  b'
+    >>> indent("a\nb", 2)
+    'a\n  b'
     """
     return sql.replace("\n", "\n" + " " * spaces)
 
@@ -153,14 +153,15 @@ def drift(where: str, minimum: int = 200) -> str:
     """
     recent = "event_time >= $__toTime - INTERVAL 1 HOUR"
     return f"""
-SELECT channel, toFloat64(sum((now_share - then_share) * log(now_share / then_share))) AS psi, max(messages) AS messages
+SELECT channel, sum((now_share - then_share) * log(now_share / then_share)) AS psi
 FROM
 (
     SELECT
         channel, bin,
-        greatest(now_count / nullIf(sum(now_count) OVER (PARTITION BY channel), 0), 0.001) AS now_share,
-        greatest(then_count / nullIf(sum(then_count) OVER (PARTITION BY channel), 0), 0.001) AS then_share,
-        sum(now_count) OVER (PARTITION BY channel) AS messages
+        sum(now_count) OVER (PARTITION BY channel) AS messages,
+        sum(then_count) OVER (PARTITION BY channel) AS reference,
+        greatest(now_count / greatest(messages, 1), 0.001) AS now_share,
+        greatest(then_count / greatest(reference, 1), 0.001) AS then_share
     FROM
     (
         SELECT
@@ -171,8 +172,8 @@ FROM
         GROUP BY channel, bin
     )
 )
+WHERE messages >= {minimum} AND reference >= {minimum}
 GROUP BY channel
-HAVING messages >= {minimum} AND isFinite(psi)
 ORDER BY psi DESC"""
 
 

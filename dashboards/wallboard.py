@@ -14,6 +14,7 @@ from dashboards.common import (
     MUTED,
     NEGATIVE_LIMIT,
     NEGATIVE_TARGET,
+    TAGS,
     TREND_MAP,
     WATCH,
     Json,
@@ -35,7 +36,8 @@ def negative_share() -> Json:
     return stat(
         1,
         f"Negative messages (target < {NEGATIVE_TARGET:.0%})",
-        f"Share of customers' messages of the last 15 minutes that are negative. Shown from {MIN_MESSAGES} messages on.",
+        f"Share of customers' messages of the last 15 minutes that are negative. "
+        f"Shown from {MIN_MESSAGES} messages on.",
         rolling("negatives / messages", WHERE),
         unit="percentunit",
         decimals=0,
@@ -210,7 +212,8 @@ def alerts_by_age() -> Json:
         "Open alerts for supervisors: how many of each level are how old, and how many nobody has answered.",
         f"""
         SELECT
-            lane AS Level, countIf(known AND age_s < 120) AS `< 2 min`, countIf(known AND age_s >= 120 AND age_s < 600) AS `2-10`,
+            lane AS Level, countIf(known AND age_s < 120) AS `< 2 min`,
+            countIf(known AND age_s >= 120 AND age_s < 600) AS `2-10`,
             countIf(known AND age_s >= 600) AS `> 10 min`, countIf(known AND answered_time IS NULL) AS Unanswered
         FROM (SELECT toUInt8(3 - number) AS lane FROM numbers(3)) AS lanes
         LEFT JOIN
@@ -270,13 +273,15 @@ def _after(queue_value: str) -> str:
 
 
 def _worst_sql() -> str:
+    drivers = ", ".join(f"(n_{tag}, '{tag}')" for tag in TAGS if tag != "satisfaction")
     return f"""
     WITH worst AS
     (
-        SELECT tenant, customer_key, session_id, channels, queue, started_time, ended_time, final_level, tag_counts
+        SELECT tenant, customer_key, session_id, channels, queue, started_time, final_level, drivers
         FROM
         (
-            SELECT *, [n_frustration, n_anger, n_confusion, n_disappointment, n_urgency, n_sarcasm] AS tag_counts
+            SELECT *, arrayStringConcat(arrayMap(pair -> pair.2, arrayReverseSort(
+                arrayFilter(pair -> pair.1 > 0, [{drivers}]))), ', ') AS drivers
             FROM undertone.sessions FINAL
             WHERE started_time >= $__toTime - INTERVAL 2 DAY AND started_time <= $__toTime AND state = 'open'
                 AND ended_time >= $__toTime - INTERVAL 30 MINUTE AND messages > 0 AND {WHERE}
@@ -288,10 +293,7 @@ def _worst_sql() -> str:
         final_level AS Mood, if(trends.trend = '', 'not_calculated', trends.trend) AS Trend,
         arrayStringConcat(channels, ' → ') AS Path, queue AS Queue,
         dateDiff('minute', started_time, $__toTime) AS Minutes,
-        if(why.reason != '', why.reason, arrayStringConcat(arraySort(
-            tag -> -tag_counts[indexOf(['frustration', 'anger', 'confusion', 'disappointment', 'urgency', 'sarcasm'], tag)],
-            arrayFilter((tag, n) -> n > 0,
-                ['frustration', 'anger', 'confusion', 'disappointment', 'urgency', 'sarcasm'], tag_counts)), ', ')) AS Reason,
+        if(why.reason != '', why.reason, drivers) AS Reason,
         {key_text("worst.customer_key")} AS Customer
     FROM worst
     LEFT JOIN

@@ -75,7 +75,7 @@ def sender(settings: Settings) -> Send:
     def send(record: Feedback) -> None:
         failures: list[str] = []
 
-        def delivered(error: KafkaError | None, message: Message) -> None:
+        def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
                 failures.append(error.str())
 
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     try:
         send = sender(Settings.from_env(environ))
         if chosen.serve:
-            from flows.feedback_page import serve_forever
+            from flows.feedback_page import serve_forever  # noqa: PLC0415 - the page imports this module
 
             serve_forever(chosen.serve, send)
             return 0

@@ -24,9 +24,9 @@ DURATION = re.compile(r"^\d+(ms|s|m|h|d)$")
 class Refused(Exception):
     """A request that Grafana would not take."""
 
-    def __init__(self, status: int, message: str, **more: str) -> None:
+    def __init__(self, code: int, message: str, **more: str) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = code
         self.body = {"message": message, **more}
 
 

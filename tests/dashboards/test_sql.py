@@ -1,0 +1,243 @@
+"""Every query of every panel, variable, annotation and alert runs on the engine and returns what its reader needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from tests.dashboards.conftest import END, empty
+from tests.dashboards.macros import ALL
+from tests.dashboards.queries import Query, all_queries
+from tests.dashboards.traffic import Traffic, write
+
+QUERIES = all_queries()
+Choice = dict[str, str | list[str]]
+EVERYTHING: Choice = {
+    "tenant": [ALL],
+    "queue": [ALL],
+    "channel": [ALL],
+    "customer": "",
+    "supervisors": "3",
+    "changed": "billing",
+    "moment": "",
+}
+SOME: Choice = {**EVERYTHING, "tenant": ["tenant0"], "queue": ["billing", "support"], "channel": ["chat"]}
+NUMBER = re.compile(r"^(Nullable\()?(U?Int|Float)\d+\)?$")
+TIME = re.compile(r"^(Nullable\()?DateTime(64)?(\(.*\))?\)?$")
+TEXT = re.compile(r"^(LowCardinality\()?(Nullable\()?String\)*$|^Enum")
+named = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+Column = tuple[str, str]
+
+
+SEEN: dict[str, list[Column]] = {}
+"""Columns by query: they do not depend on rows or range, and asking for them takes as long as running."""
+
+
+def columns_of(client: Client, query: Query, sql: str) -> list[Column]:
+    if query.name not in SEEN:
+        SEEN[query.name] = _describe(client, sql)
+    return SEEN[query.name]
+
+
+def _describe(client: Client, sql: str) -> list[Column]:
+    return [(str(row[0]), str(row[1])) for row in client.query(f"DESCRIBE TABLE ({sql})").result_rows]
+
+
+def run(client: Client, query: Query, variables: Choice, plugin: str = "4") -> list[tuple[object, ...]]:
+    sql = query.expanded(END, variables, plugin)
+    try:
+        columns = columns_of(client, query, sql)
+        rows = [tuple(row) for row in client.query(sql).result_rows]
+    except Exception as error:
+        raise AssertionError(f"{query.name}: {error}\n{sql}") from error
+    CHECKS.get(query.kind, _check_nothing)(query, columns, rows)
+    return rows
+
+
+def _check_nothing(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    raise AssertionError(f"{query.name}: nobody says what a {query.kind} needs")
+
+
+def check_series(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    """Time first and ascending, at least one number, text only as labels, a row for a time and labels once."""
+    assert columns[0][0] == "time", f"{query.name}: first column must be `time`"
+    assert TIME.match(columns[0][1]), f"{query.name}: {columns[0]}"
+    assert any(NUMBER.match(kind) for _, kind in columns[1:]), f"{query.name}: no number in {columns}"
+    for name, kind in columns[1:]:
+        assert NUMBER.match(kind) or TEXT.match(kind), f"{query.name}: {name} is {kind}"
+    times = [row[0] for row in rows]
+    assert all(isinstance(at, datetime) for at in times), query.name
+    assert times == sorted(times, key=str), f"{query.name}: times do not ascend"
+
+
+def check_stat(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    if query.shape == 0:
+        check_series(query, columns, rows)
+        return
+    numbers = [name for name, kind in columns if NUMBER.match(kind)]
+    assert len(numbers) == 1, f"{query.name}: one number expected, not {columns}"
+    assert len(rows) == 1, f"{query.name}: one row expected, not {len(rows)}"
+
+
+def check_table(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    """Plain cells, and every column that the panel formats or links to is there."""
+    names = {name for name, _ in columns}
+    for name, kind in columns:
+        assert NUMBER.match(kind) or TEXT.match(kind) or TIME.match(kind) or kind == "Bool", (
+            f"{query.name}: {name} {kind}"
+        )
+    assert query.panel is not None
+    for override in query.panel["fieldConfig"]["overrides"]:
+        assert override["matcher"]["options"] in names, f"{query.name}: no column {override['matcher']['options']}"
+    for field in re.findall(r"__data\.fields\.(\w+)", str(query.panel)):
+        assert field in names, f"{query.name}: a link needs the column {field}"
+
+
+def check_bars(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    assert TEXT.match(columns[0][1]), f"{query.name}: first column must be text"
+    assert len(columns) > 1, query.name
+    assert all(NUMBER.match(kind) for _, kind in columns[1:]), f"{query.name}: {columns}"
+    assert len({row[0] for row in rows}) == len(rows), f"{query.name}: two bars have one name"
+
+
+def check_states(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    check_series(query, columns, rows)
+    assert query.panel is not None
+    known = set(query.panel["fieldConfig"]["defaults"]["mappings"][0]["options"])
+    place = next(index for index, (_, kind) in enumerate(columns) if index and NUMBER.match(kind))
+    seen = {str(row[place]) for row in rows if row[place] is not None}
+    assert seen <= known, f"{query.name}: states without a text: {seen - known}"
+
+
+def check_variable(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    assert len(columns) == 1, f"{query.name}: {columns}"
+    assert TEXT.match(columns[0][1]), f"{query.name}: {columns}"
+
+
+def check_annotation(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    assert [name for name, _ in columns] == ["time", "timeEnd", "title", "text", "tags", "id"], query.name
+    assert TIME.match(columns[0][1]), query.name
+    assert TIME.match(columns[1][1]), query.name
+    assert all(TEXT.match(kind) for _, kind in columns[2:]), f"{query.name}: {columns}"
+
+
+def check_alert(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
+    """Text columns become labels; Grafana takes exactly one number, never NULL, and no time."""
+    numbers = [kind for _, kind in columns if NUMBER.match(kind)]
+    assert len(numbers) == 1, f"{query.name}: {columns}"
+    assert not numbers[0].startswith("Nullable"), f"{query.name}: {columns}"
+    assert sum(1 for _, kind in columns if TEXT.match(kind)) == len(columns) - 1 > 0, f"{query.name}: {columns}"
+    labels = [row[:-1] for row in rows]
+    assert len(set(labels)) == len(labels), f"{query.name}: two rows have the same labels"
+
+
+CHECKS: dict[str, Callable[[Query, list[Column], list[tuple[object, ...]]], None]] = {
+    "stat": check_stat,
+    "timeseries": check_series,
+    "table": check_table,
+    "barchart": check_bars,
+    "state-timeline": check_states,
+    "variable": check_variable,
+    "annotation": check_annotation,
+    "alert": check_alert,
+}
+
+
+def somebody(client: Client) -> str:
+    rows = client.query(
+        "SELECT lower(leftPad(hex(customer_key), 16, '0')) FROM undertone.escalations FINAL "
+        "WHERE tenant = 'tenant0' GROUP BY customer_key ORDER BY count() DESC, customer_key LIMIT 1"
+    ).result_rows
+    return str(rows[0][0])
+
+
+@named
+def test_a_day_of_traffic(query: Query, day: Client) -> None:
+    rows = run(day, query, {**EVERYTHING, "customer": somebody(day)})
+    if query.kind != "alert":
+        assert rows, f"{query.name}: no rows on a day of traffic"
+
+
+@named
+def test_a_choice_of_queues_and_channels(query: Query, day: Client) -> None:
+    run(day, query, {**SOME, "customer": somebody(day)})
+
+
+@pytest.mark.parametrize("query", [query for query in QUERIES if query.kind != "alert"], ids=lambda query: query.name)
+def test_plugin_version_3(query: Query, day: Client) -> None:
+    run(day, query, {**EVERYTHING, "customer": somebody(day)}, plugin="3")
+
+
+def test_numbers_are_on_the_wall_where_there_is_data(day: Client) -> None:
+    for query in QUERIES:
+        if query.kind == "stat" and query.board in {"undertone-wallboard", "undertone-pipeline", "undertone-after"}:
+            rows = run(day, query, EVERYTHING)
+            assert any(isinstance(row[-1], int | float) for row in rows), f"{query.name}: no number in {rows[-3:]}"
+
+
+def test_nobody_chosen_gives_an_empty_journey(day: Client) -> None:
+    for query in QUERIES:
+        if query.board == "undertone-journey" and query.kind in {"table", "timeseries", "annotation"}:
+            assert run(day, query, EVERYTHING) == [], f"{query.name}: shows somebody although nobody was chosen"
+
+
+@pytest.mark.parametrize("customer", ["zz", "'; DROP TABLE undertone.sessions", "\\", "0" * 300])
+def test_nonsense_as_customer_is_harmless(customer: str, day: Client) -> None:
+    for query in QUERIES:
+        if query.board == "undertone-journey" and query.kind == "table":
+            sql = query.expanded(END, {**EVERYTHING, "customer": "x" * 8}).replace(
+                "xxxxxxxx", customer.replace("\\", "\\\\").replace("'", "\\'")
+            )
+            assert day.query(sql).result_rows == []
+
+
+def test_agents_need_twenty_sessions(day: Client) -> None:
+    query = next(query for query in QUERIES if query.name.startswith("after") and "agent pseudonym" in query.name)
+    assert all(isinstance(row[1], int) and row[1] >= 20 for row in run(day, query, EVERYTHING))
+
+
+def test_the_negative_alarm_has_hysteresis(store: Client) -> None:
+    query = next(query for query in QUERIES if query.name == "alert Queue turned negative")
+    cases = [([50, 50, 35], True), ([50, 25, 35], False), ([35, 35, 35], False), ([20, 45, 32], True)]
+    for shares, expected in cases:
+        empty(store)
+        for block, share in enumerate(shares):
+            minute = END - 60 * (5 + 5 * (len(shares) - 1 - block))
+            store.command(
+                "INSERT INTO undertone.rollup_1m SELECT 't', toDateTime("
+                f"{minute}, 'UTC') + 60 * number, 'billing', 'chat', 20, {share} / 5, 0, 0, 0, 0, 1, 1, now64(3) "
+                f"FROM numbers(5)"
+            )
+        on = [row[-1] for row in run(store, query, EVERYTHING)]
+        assert bool(on and on[0]) == expected, f"{shares}: {on}"
+
+
+@named
+def test_an_empty_database(query: Query, store: Client) -> None:
+    empty(store)
+    run(store, query, {**EVERYTHING, "customer": "00c0ffee00c0ffee"})
+
+
+@named
+def test_one_session(query: Query, store: Client) -> None:
+    if store.query("SELECT count() FROM undertone.sessions").result_rows[0][0] != 1:
+        empty(store)
+        write(store, Traffic(end=END, events=12, days=0.01))
+    run(store, query, {**EVERYTHING, "customer": "00c0ffee00c0ffee"})
+
+
+@named
+def test_a_quiet_queue(query: Query, store: Client) -> None:
+    if store.query("SELECT count() FROM undertone.sessions").result_rows[0][0] != 5:
+        empty(store)
+        write(store, Traffic(end=END - 900, events=60, days=0.5))
+    rows = run(store, query, {**EVERYTHING, "queue": ["nothing-here"]})
+    if query.kind == "alert":
+        assert all(isinstance(value := row[-1], int | float) and value >= 0 for row in rows)
+    assert not any(isinstance(value, date) and value.year < 2000 for row in rows for value in row), (
+        f"{query.name}: 1970"
+    )

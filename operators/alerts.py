@@ -17,6 +17,9 @@ from operators.fold import Fold
 from operators.records import TAGS, Escalation, Evidence, Message, RedactedText, Transition, Turn
 from operators.rules import Rules
 
+TOLD = 24
+"""Alerts remembered at most."""
+
 State = Literal["active", "resolved", "suppressed"]
 _AFTER: dict[str, State] = {
     "raised": "active",
@@ -107,11 +110,18 @@ def resolve_all(told: tuple[Told, ...], at_ms: int, context: Context) -> tuple[t
     return told, out
 
 
-def prune(told: tuple[Told, ...], settled_ms: int) -> tuple[Told, ...]:
-    """Forget finished alerts that no correction can reach any more."""
-    if all([item.state == "active" or item.changed_ms >= settled_ms for item in told]):
-        return told
-    return tuple([item for item in told if item.state == "active" or item.changed_ms >= settled_ms])
+def prune(told: tuple[Told, ...], settled_ms: int, session: str) -> tuple[Told, ...]:
+    """Forget finished alerts that no correction can reach any more.
+
+    One that was taken back stays until its session ends: the rule may raise under the same id again, and its
+    versions must go on.
+    """
+    kept = [
+        item
+        for item in told
+        if item.state == "active" or item.changed_ms >= settled_ms or (_taken_back(item) and item.session == session)
+    ]
+    return told if len(kept) == len(told) else tuple(kept[-TOLD:])
 
 
 def _retract(told: tuple[Told, ...], item: Told, context: Context) -> tuple[tuple[Told, ...], Escalation]:

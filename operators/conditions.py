@@ -40,10 +40,10 @@ class ConditionError(ValueError):
 class Condition(Protocol):
     """Something that holds of a message or not."""
 
-    def holds(self, facts: Facts) -> bool:
+    def holds(self, facts: Facts, /) -> bool:
         """Whether it is true now."""
 
-    def explain(self, facts: Facts) -> str:
+    def explain(self, facts: Facts, /) -> str:
         """Say with numbers what made it true, for a supervisor to read."""
 
 
@@ -103,15 +103,17 @@ class Compare:
     test: Callable[[float, float], bool]
 
     def holds(self, facts: Facts) -> bool:
+        """Whether the number is known and within the bound."""
         value = self.read(facts)
         return value is not None and self.test(value, self.bound)
 
     def explain(self, facts: Facts) -> str:
+        """Say the number and the bound."""
         return f"{self.term} {_figure(self.read(facts))} {COMPARATORS[self.comparator][1]} {_figure(self.bound)}"
 
 
 @dataclass(frozen=True)
-class Claim:
+class _Claim:
     """Something that is so or is not."""
 
     term: str
@@ -121,12 +123,12 @@ class Claim:
     def holds(self, facts: Facts) -> bool:
         return self.read(facts) is self.wanted
 
-    def explain(self, facts: Facts) -> str:
+    def explain(self, _: Facts) -> str:
         return self.term if self.wanted else f"no {self.term}"
 
 
 @dataclass(frozen=True)
-class Choice:
+class _Choice:
     """One of several names."""
 
     term: str
@@ -141,7 +143,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Bits:
+class _Bits:
     """Any or all of some tags or keyword lists."""
 
     term: str
@@ -162,7 +164,7 @@ class Bits:
 
 
 @dataclass(frozen=True)
-class All:
+class _All:
     """Every one of the parts."""
 
     parts: tuple[Condition, ...]
@@ -178,7 +180,7 @@ class All:
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class _AnyOf:
     """At least one of the parts; only those that hold are told."""
 
     parts: tuple[Condition, ...]
@@ -191,7 +193,7 @@ class AnyOf:
 
 
 @dataclass(frozen=True)
-class Not:
+class _Not:
     """The opposite."""
 
     part: Condition
@@ -213,14 +215,14 @@ def parse(node: object, where: str, keywords: Sequence[str]) -> Condition:
     operators.conditions.ConditionError: raise.level.belov is not a comparator; use above, below, at_least, at_most
     """
     parts = [_parse_key(key, value, f"{where}.{key}", keywords) for key, value in mapping(node, where).items()]
-    return parts[0] if len(parts) == 1 else All(tuple(parts))
+    return parts[0] if len(parts) == 1 else _All(tuple(parts))
 
 
 def bounds(condition: Condition) -> Iterator[Compare]:
     """All comparisons inside a condition, those under `not` left out."""
     if isinstance(condition, Compare):
         yield condition
-    elif isinstance(condition, (All, AnyOf)):
+    elif isinstance(condition, (_All, _AnyOf)):
         for part in condition.parts:
             yield from bounds(part)
 
@@ -235,18 +237,18 @@ def mapping(node: object, where: str) -> Mapping[str, object]:
 def _parse_key(key: str, value: object, where: str, keywords: Sequence[str]) -> Condition:
     if key in ("all", "any"):
         parts = tuple(parse(part, f"{where}[{i}]", keywords) for i, part in enumerate(_listed(value, where)))
-        return All(parts) if key == "all" else AnyOf(parts)
+        return _All(parts) if key == "all" else _AnyOf(parts)
     if key == "not":
-        return Not(parse(value, where, keywords))
+        return _Not(parse(value, where, keywords))
     if key in NUMBERS:
         return _compare(key, mapping(value, where), where)
     if key in CLAIMS:
         if not isinstance(value, bool):
             raise ConditionError(f"{where} must be true or false")
-        return Claim(key, value, CLAIMS[key])
+        return _Claim(key, value, CLAIMS[key])
     if key in CHOICES:
         read, allowed = CHOICES[key]
-        return Choice(key, tuple(_names(value, where, allowed)), read)
+        return _Choice(key, tuple(_names(value, where, allowed)), read)
     if key in ("tags", "keywords"):
         return _bits(key, mapping(value, where), where, TAGS if key == "tags" else tuple(keywords))
     raise ConditionError(f"{where} is not a term; use all, any, not, {', '.join(TERMS)}")
@@ -260,15 +262,15 @@ def _compare(term: str, node: Mapping[str, object], where: str) -> Condition:
         if isinstance(bound, bool) or not isinstance(bound, (int, float)):
             raise ConditionError(f"{where}.{comparator} must be a number")
         parts.append(Compare(term, comparator, float(bound), NUMBERS[term], COMPARATORS[comparator][0]))
-    return parts[0] if len(parts) == 1 else All(tuple(parts))
+    return parts[0] if len(parts) == 1 else _All(tuple(parts))
 
 
-def _bits(term: str, node: Mapping[str, object], where: str, known: tuple[str, ...]) -> Bits:
+def _bits(term: str, node: Mapping[str, object], where: str, known: tuple[str, ...]) -> _Bits:
     if len(node) != 1 or not {"any", "all"} >= set(node):
         raise ConditionError(f"{where} must have one of any, all with a list of names")
     ((how, names),) = node.items()
     mask = sum({1 << known.index(name) for name in _names(names, f"{where}.{how}", known)})
-    return Bits(term, mask, how == "all", known)
+    return _Bits(term, mask, how == "all", known)
 
 
 def _names(value: object, where: str, allowed: Sequence[str]) -> list[str]:

@@ -1,16 +1,16 @@
 """One customer, one state: the pure heart of the keyed step, where messages become turns, sessions and alerts.
 
-Arrival order does not matter within the allowed lateness. The state is a `settled` fold of everything older than the
-watermark (the customer's latest event time minus the lateness), plus the open `tail`: the messages after that,
-sorted in event order. A message that comes in order costs one step of the fold; one that does not is sorted in, and
-the steps after it are taken again. A revision or a retraction exchanges its entry of the tail. Since the same step is
-taken in the same order whatever arrived when, the results are bit-equal.
+Arrival order does not matter within the allowed lateness. The state is a `settled` fold of everything
+older than the watermark (the customer's latest event time minus the lateness), plus the open `tail`: the messages
+after that, sorted in event order. A message that comes in order costs one step of the fold; one that does not is
+sorted in, and the steps after it are taken again. A revision or a retraction exchanges its entry of the tail. Since
+the same step is taken in the same order whatever arrived when, the results are bit-equal.
 
 Versions come from the data: a row's version is the knowledge of all messages up to its place, so the row with
 the highest version is the one that knew most, on every run.
 
-Past the watermark a message is `late`: it still moves what adds up in any order (section 9.2 of the mission anchors). Nothing
-here reads a clock, does I/O, or knows the engine.
+Past the watermark a message is `late`: it still moves what adds up in any order (section 9.2 of the mission
+anchors). Nothing here reads a clock, does I/O, or knows the engine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from operators.fold import Fold, Folder, Stepped
 from operators.parameters import Parameters
 from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.rules import Rules
-from operators.session import Session
 from operators.summary import session_update
 
 Output = Turn | SessionUpdate | Escalation
@@ -93,7 +92,7 @@ class CustomerReducer:
         fold = state.current
         session = fold.session
         if self._closes(state) and stream_ms > self._close_ms(state) and session is not None:
-            context = self._at_rest(state, session)
+            context = self._at_rest(state)
             told, cleared = alerts.resolve_all(state.told, session.deadline_ms, context)
             state = msgspec.structs.replace(state, told=told, closed=fold.known)
             out = [self._summary(state, fold, "closed"), *cleared]
@@ -184,9 +183,7 @@ class CustomerReducer:
         self, state: CustomerState, held: int, entry: Entry, message: Message
     ) -> tuple[CustomerState, list[Output]]:
         """A revision with another time: the row at the old time is taken back, a tombstone keeps its knowledge."""
-        grave = msgspec.structs.replace(
-            state.tail[held], retracted=True, kind="retracted", revision=entry.revision
-        )
+        grave = msgspec.structs.replace(state.tail[held], retracted=True, kind="retracted", revision=entry.revision)
         entry = entry if entry.place > state.settled.place else msgspec.structs.replace(entry, event_ms=grave.event_ms)
         tail = (*state.tail[:held], grave, *state.tail[held + 1 :])
         index = _insertion(tail, entry)
@@ -210,9 +207,7 @@ class CustomerReducer:
         after = msgspec.structs.replace(state, tail=tail, folds=folds, told=told)
         return after, [*turns, *rows, *escalations]
 
-    def _sessions_refolded(
-        self, state: CustomerState, old: tuple[Fold, ...], new: tuple[Fold, ...]
-    ) -> list[Output]:
+    def _sessions_refolded(self, state: CustomerState, old: tuple[Fold, ...], new: tuple[Fold, ...]) -> list[Output]:
         """Rows of the sessions that a corrected history has, and of those that it no longer has."""
         was, now = _last_of_sessions(old), _last_of_sessions(new)
         out: list[Output] = []
@@ -277,7 +272,8 @@ class CustomerReducer:
         folds = tuple([step.fold for step in steps])
         turns = [step.turn for step, held in zip(steps, state.tail, strict=True) if not held.retracted]
         rows = self._sessions_refolded(state, old, (settled, *folds))
-        told, escalations = state.told, []
+        told: tuple[Told, ...] = state.told
+        escalations: list[Escalation] = []
         if steps:
             told, escalations = self._alerts_refolded(state, state.tail, 0, steps, message)
         after = msgspec.structs.replace(state, folds=folds, told=told)
@@ -304,14 +300,17 @@ class CustomerReducer:
         while tail[count].event_ms < watermark:
             count += 1
         ring, ranks = _remembered(state, tail[:count])
+        settled, told = state.folds[count - 1], state.told
+        if told:
+            told = alerts.prune(told, tail[count].event_ms, settled.session.id if settled.session else "")
         return CustomerState(
             state.tenant,
             state.customer_key,
-            state.folds[count - 1],
+            settled,
             tail[count:],
             ring,
             ranks,
-            alerts.prune(state.told, tail[count].event_ms) if state.told else (),
+            told,
             state.closed,
             state.folds[count:],
         )
@@ -329,13 +328,11 @@ class CustomerReducer:
             parameters=self.parameters,
         )
 
-    def _at_rest(self, state: CustomerState, session: Session) -> Context:
+    def _at_rest(self, state: CustomerState) -> Context:
         """Where the customer stands when nothing more comes: at the last event."""
         fold = state.current
         entry = state.tail[-1]
-        return Context(
-            fold, self._folder.turn(fold, entry, state.tenant, state.customer_key), entry, None, self.rules
-        )
+        return Context(fold, self._folder.turn(fold, entry, state.tenant, state.customer_key), entry, None, self.rules)
 
     def _closes(self, state: CustomerState) -> bool:
         """Whether the last session is still to be closed."""

@@ -4,10 +4,13 @@
                              |                     '-- level_up.when holds --> active, graver
                              '-- cooling down or budget spent --> suppressed (told once, while raise holds)
 
-De-bounce counts successive customer messages; events without words (opened, rating ...) can only set off rules that ask
-for one. A rule of level 2 or 3 does not look at provisional messages at all. A step is a pure function of the alarms before
-it and the facts, so a corrected history folds to the alarms that it should have had; `alerts.py` tells the world
-the difference.
+De-bounce counts successive customer messages; events without words (opened, rating ...) can only set off rules that
+ask for one. A rule of level 2 or 3 does not look at provisional messages at all. The budget is a sliding hour per
+customer, over all rules: keyed state knows one customer only, so it caps what one customer may set off, and a cap
+per recipient belongs to whoever delivers.
+
+A step is a pure function of the alarms before it and the facts, so a corrected history folds to the alarms that it
+should have had; `alerts.py` tells the world the difference.
 """
 
 from __future__ import annotations
@@ -107,9 +110,7 @@ def end_session(alarms: Alarms, at_ms: int) -> tuple[Alarms, list[Change]]:
     """Resolve what is active, as the session ended at `at_ms`; only cooldowns outlive it."""
     if not alarms.tracks:
         return (Alarms((), alarms.raised_ms) if alarms.in_session else alarms), []
-    changes = [
-        Change("cleared", track, "the session ended", at_ms) for track in alarms.tracks if track.phase == ACTIVE
-    ]
+    changes = [Change("cleared", track, "the session ended", at_ms) for track in alarms.tracks if track.phase == ACTIVE]
     tracks = [
         Track(track.rule, resolved_ms=at_ms if track.phase == ACTIVE else track.resolved_ms) for track in alarms.tracks
     ]

@@ -1,8 +1,8 @@
 """One step of one customer's history: session, mood, trajectory and alarms after the next event.
 
 The same `step` is taken for every event, in event order, whether it came in order or had to be sorted in later;
-therefore every arrival order within the allowed lateness gives bit-equal numbers. `late` is the exception: it adds an event
-whose place is settled to whatever adds up in any order.
+therefore every arrival order within the allowed lateness gives bit-equal numbers. `late` is the exception: it adds an
+event whose place is settled to whatever adds up in any order.
 """
 
 from __future__ import annotations
@@ -165,9 +165,9 @@ class Folder:
             customer_level=customer,
             customer_evidence=customer_evidence,
             carried=session.carried,
-            slope=slope and slope.value,
-            slope_low=slope and slope.low,
-            slope_high=slope and slope.high,
+            slope=slope.value if slope else None,
+            slope_low=slope.low if slope else None,
+            slope_high=slope.high if slope else None,
             trend=trajectory.trend,
             volatility=trajectories.volatility(trajectory),
             reversals=trajectory.reversals,

@@ -64,5 +64,5 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     forget_ms: int = 8 * DAY
     """A customer without events for so long is forgotten; longer than the 7 days of `contacts_7d`."""
-    tail: int = 40
+    tail: int = 32
     """Messages of one customer kept open for reordering at most; the oldest settle early beyond it."""

@@ -54,7 +54,9 @@ class Scope(_Strict, frozen=True, kw_only=True):
             (not self.tenants or tenant in self.tenants)
             and (not self.queues or queue in self.queues)
             and (not self.channels or channel in self.channels)
-            and (not self.languages or language in self.languages or language.split("-")[0] in self.languages)
+            and (
+                not self.languages or language in self.languages or language.split("-", maxsplit=1)[0] in self.languages
+            )
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import msgspec
 
 from operators.alerts import Told
-from operators.entry import Entry
+from operators.entry import Entry, hash64
 from operators.fold import Fold
 from operators.records import CHANNELS, Kind, Polarity, Speaker
 
@@ -22,6 +22,10 @@ VERSION = 1
 KINDS: tuple[Kind, ...] = ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted")
 SPEAKERS: tuple[Speaker, ...] = ("customer", "agent", "bot", "system")
 LABELS: tuple[Polarity, ...] = ("negative", "neutral", "positive")
+
+
+_Row = tuple[int, bytes, int, int, list[int], int, int, int, int, int, int, int | None]
+"""Time after the first entry, id, revision, code, names, score, weight, flags, keywords, silence, overtalk, rating."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -45,7 +49,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     customer_key: int
     settled: Fold
     names: list[str]
-    tail: list[tuple[int, int, str, int, int, list[int], int, int, int, int, int, int, int | None]]
+    tail: list[_Row]
     ring: bytes
     ranks: tuple[int, ...]
     told: tuple[Told, ...]
@@ -93,9 +97,7 @@ def load(blob: bytes) -> Snapshot:
     return _READERS[version](blob)
 
 
-def _pack(
-    entry: Entry, names: dict[str, int], base: int
-) -> tuple[int, int, str, int, int, list[int], int, int, int, int, int, int, int | None]:
+def _pack(entry: Entry, names: dict[str, int], base: int) -> _Row:
     def named(name: str) -> int:
         return names.setdefault(name, len(names))
 
@@ -104,8 +106,7 @@ def _pack(
     who = [named(n) for n in (entry.interaction_id, entry.agent_key, entry.queue, entry.language, entry.model_version)]
     return (
         entry.event_ms - base,
-        entry.id_hash,
-        entry.event_id,
+        _pack_id(entry.event_id),
         entry.revision,
         code,
         who,
@@ -120,15 +121,16 @@ def _pack(
 
 
 def _unpack(
-    packed: tuple[int, int, str, int, int, list[int], int, int, int, int, int, int, int | None],
+    packed: _Row,
     names: list[str],
     base: int,
 ) -> Entry:
-    at, id_hash, event_id, revision, code, who, score, weight, flags, keywords, silence, overtalk, rating = packed
+    at, packed_id, revision, code, who, score, weight, flags, keywords, silence, overtalk, rating = packed
+    event_id = _unpack_id(packed_id)
     interaction_id, agent_key, queue, language, model_version = (names[index] for index in who)
     return Entry(
         event_ms=at + base,
-        id_hash=id_hash,
+        id_hash=hash64(event_id),
         event_id=event_id,
         revision=revision,
         retracted=bool(code >> 10 & 1),
@@ -151,6 +153,29 @@ def _unpack(
         rating=rating,
         model_version=model_version,
     )
+
+
+def _pack_id(event_id: str) -> bytes:
+    """Write an id, a UUID as its 16 bytes: ids are most of a snapshot.
+
+    >>> len(_pack_id("5f0c1a52-4b1f-4f9e-9c1d-0123456789ab")), _pack_id("m-1")
+    (17, b'tm-1')
+    """
+    if len(event_id) == 36:
+        try:
+            packed = b"u" + bytes.fromhex(event_id.replace("-", ""))
+        except ValueError:
+            packed = b""
+        if len(packed) == 17 and _unpack_id(packed) == event_id:
+            return packed
+    return b"t" + event_id.encode()
+
+
+def _unpack_id(packed: bytes) -> str:
+    if packed[:1] == b"t":
+        return packed[1:].decode()
+    digits = packed[1:].hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _load_1(blob: bytes) -> Snapshot:

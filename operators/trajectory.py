@@ -137,8 +137,10 @@ def late_message(before: Trajectory, entry: Entry) -> Trajectory:
 
 
 def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
-    """Put a corrected point in the place of an old one; weight 0 leaves nothing of it. The slope follows at the
-    customer's next message."""
+    """Put a corrected point in the place of an old one; weight 0 leaves nothing of it.
+
+    The slope follows at the customer's next message.
+    """
     points = tuple([new if point == old else point for point in before.points if point != old or new[2]])
     return msgspec.structs.replace(
         before,
@@ -154,8 +156,12 @@ def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) 
     beta = sum w (t - t')(s - s') / sum w (t - t')^2, its variance from the residuals with n - 2 degrees of
     freedom. None with fewer than `least` points, or when all carry the same time.
 
-    >>> fit_slope([(0, 5000, 9000), (60000, 3000, 9000), (120000, 1000, 9000), (180000, -1000, 9000)],
-    ...           now_ms=180000, window_ms=180001, least=4)
+    >>> fit_slope(
+    ...     [(0, 5000, 9000), (60000, 3000, 9000), (120000, 1000, 9000), (180000, -1000, 9000)],
+    ...     now_ms=180000,
+    ...     window_ms=180001,
+    ...     least=4,
+    ... )
     Slope(value=-0.2, low=-0.2, high=-0.2, points=4)
     """
     since = now_ms - window_ms

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from operators.parameters import Parameters
 from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, final_rows, reducer, run
-from tests.strategies import Disorder, disorders, histories
+from tests.strategies import Disorder, disorders
 
 PARAMETERS = st.sampled_from([Parameters(), SHORT_GAPS])
 

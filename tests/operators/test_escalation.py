@@ -1,0 +1,243 @@
+"""The life of alerts: de-bounce, hysteresis, cooldown, level-up, budget, retraction; and the default rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from operators.records import Escalation, Message
+from operators.rules import Rules
+from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, escalations, reducer, run
+from tests.strategies import START_MS, Disorder, disorders, message, retraction
+
+ANGER = 1 << 1
+URGENCY = 1 << 2
+
+
+def rules(*nodes: str, keywords: str = "{}") -> Rules:
+    head = f"schema: undertone.rules/1\nversion: v7\nkeywords: {keywords}\nrules:\n"
+    return Rules.parse(head + "".join(f"- {node}\n" for node in nodes))
+
+
+ANGRY = (
+    "{id: angry, family: angry, raise: {last: {below: -0.4}}, clear: {last: {above: 0.0}}, level: 2, "
+    "route: supervisor, cooldown: 600}"
+)
+GRAVER = ANGRY.replace("cooldown: 600", "cooldown: 600, level_up: {level: 3, when: {last: {below: -0.8}}}")
+
+
+def steps(outputs: Sequence[object]) -> list[tuple[str, str, int, int]]:
+    """(rule, transition, level, second of the message) of every escalation, in order."""
+    found = [out for out in outputs if isinstance(out, Escalation)]
+    return [(out.rule, out.transition, out.level, (out.event_ms - START_MS) // 1000) for out in found]
+
+
+def said(*scores: float, every_s: int = 60) -> list[Message]:
+    return [message(number, number * every_s, score) for number, score in enumerate(scores)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "history", "expected"),
+    [
+        pytest.param(ANGRY, said(-0.5, 0.5, -0.5, 0.5), [], id="one outburst is not enough"),
+        pytest.param(ANGRY, said(-0.5, -0.5), [("raised", 2, 60)], id="two in a row raise"),
+        pytest.param(ANGRY, said(-0.5, -0.5, -0.2, -0.1), [("raised", 2, 60)], id="between the bounds it stays"),
+        pytest.param(ANGRY, said(-0.5, -0.5, 0.1), [("raised", 2, 60), ("cleared", 2, 120)], id="clear holds"),
+        pytest.param(
+            ANGRY,
+            said(-0.5, -0.5, 0.1, -0.5, -0.5, -0.5),
+            [("raised", 2, 60), ("cleared", 2, 120), ("suppressed", 2, 240)],
+            id="cooling down, it is suppressed once",
+        ),
+        pytest.param(
+            ANGRY,
+            said(-0.5, -0.5, 0.1, -0.5, -0.5, every_s=400),
+            [("raised", 2, 400), ("cleared", 2, 800), ("raised", 2, 1600)],
+            id="after the cooldown it raises again",
+        ),
+        pytest.param(
+            ANGRY,
+            said(-0.5, -0.5, 0.1, -0.5, -0.5, *[-0.5] * 8),
+            [("raised", 2, 60), ("cleared", 2, 120), ("suppressed", 2, 240), ("raised", 2, 720)],
+            id="suppressed through the cooldown, raised when it ends",
+        ),
+        pytest.param(
+            GRAVER, said(-0.5, -0.5, -0.9, -0.9), [("raised", 2, 60), ("level_up", 3, 120)], id="it gets graver once"
+        ),
+        pytest.param(
+            GRAVER,
+            said(-0.5, -0.5, 0.1, -0.5, -0.9),
+            [("raised", 2, 60), ("cleared", 2, 120), ("raised", 3, 240)],
+            id="a graver one passes through the cooldown",
+        ),
+        pytest.param(
+            ANGRY.replace("cooldown: 600", "cooldown: 0, for: {messages: 1, seconds: 100}"),
+            said(-0.5, -0.5, -0.5, -0.5),
+            [("raised", 2, 120)],
+            id="it must last for so many seconds",
+        ),
+        pytest.param(
+            ANGRY.replace("cooldown: 600", "cooldown: 0, budget: 2, for: {messages: 1}"),
+            said(-0.5, 0.1, -0.5, 0.1, -0.5, 0.1),
+            [("raised", 2, 0), ("cleared", 2, 60), ("raised", 2, 120), ("cleared", 2, 180), ("suppressed", 2, 240)],
+            id="the budget of an hour is spent",
+        ),
+        pytest.param(
+            ANGRY.replace(", clear: {last: {above: 0.0}}", ""),
+            said(-0.5, -0.5, -0.3),
+            [("raised", 2, 60), ("cleared", 2, 120)],
+            id="without a clear it clears when raise no longer holds",
+        ),
+    ],
+)
+def test_state_machine(rule: str, history: list[Message], expected: list[tuple[str, int, int]]) -> None:
+    _, outputs = run(reducer(rules=rules(rule)), history, close=False)
+
+    assert [("angry", *step) for step in expected] == steps(outputs)
+
+
+def test_the_end_of_the_session_clears_once_by_timer_or_by_the_next_session() -> None:
+    history = said(-0.5, -0.5)
+    end = ("angry", "cleared", 2, 60 + 1800)
+    _, by_timer = run(reducer(rules=rules(ANGRY)), history)
+    _, by_event = run(reducer(rules=rules(ANGRY)), [*history, message(9, 7200, 0.5)])
+
+    assert end == steps(by_timer)[-1]
+    assert [end] == [step for step in steps(by_event) if step[1] == "cleared"]
+    assert escalations(by_timer)[-1].reason == "the session ended"
+
+
+def test_an_alert_carries_its_evidence_and_an_id_that_replays_agree_on() -> None:
+    history = [
+        message(1, 0, -0.6),
+        message(2, 30, 0.0, speaker="agent"),
+        message(3, 60, -0.7, flags=0b11, tags=(0.6, 0.9, 0, 0, 0, 0, 0), excerpt="this is a joke"),
+    ]
+    (raised,) = escalations(run(reducer(rules=rules(ANGRY)), history, close=False)[1])
+    (again,) = escalations(run(reducer(rules=rules(ANGRY)), history, close=False)[1])
+
+    assert raised == again
+    assert raised.evidence.event_ids == ("m-3", "m-1")
+    assert (raised.evidence.tags, raised.evidence.excerpt) == (("anger", "frustration"), "this is a joke")
+    assert (
+        raised.customer_key,
+        raised.rule_version,
+        raised.route,
+        raised.version,
+    ) == ("0000000000000007", "v7", "supervisor", 1)
+    assert raised.reason == "last -0.70 < -0.40"
+    assert history[-1].broker_ms == raised.broker_ms
+
+
+def test_a_retracted_trigger_takes_the_alert_back_and_a_restart_does_not_forget_it() -> None:
+    history = said(-0.5, -0.5, -0.1)
+    machine = reducer(rules=rules(ANGRY))
+    state, raised = run(machine, history, close=False)
+    state = machine.load(machine.dump(state))
+    _, out = machine.on_message(state, retraction(history[1]))
+
+    assert steps(raised) == [("angry", "raised", 2, 60)]
+    assert [step[1] for step in steps(out)] == ["retracted"]
+    assert (escalations(out)[0].version, escalations(out)[0].state) == (2, "resolved")
+
+
+def test_a_retracted_clearing_message_opens_the_alert_again() -> None:
+    history = said(-0.5, -0.5, 0.1)
+    machine = reducer(rules=rules(ANGRY))
+    state, _ = run(machine, history, close=False)
+    _, out = machine.on_message(state, retraction(history[2]))
+
+    assert [(step.transition, step.version) for step in escalations(out)] == [("raised", 3)]
+
+
+def test_a_final_revision_that_is_kinder_takes_the_alert_back() -> None:
+    first, second = said(-0.5, -0.5)
+    kinder = msgspec.structs.replace(second, revision=1, score=0.3, label="positive")
+    _, outputs = run(reducer(rules=rules(ANGRY)), [first, second, kinder], close=False)
+
+    assert [step[1] for step in steps(outputs)] == ["raised", "retracted"]
+
+
+def test_provisional_messages_raise_at_level_one_only() -> None:
+    partial = [msgspec.structs.replace(sent, final=False) for sent in said(-0.5, -0.5)]
+    final = msgspec.structs.replace(partial[1], revision=1, final=True)
+    cue = ANGRY.replace("id: angry", "id: cue").replace("level: 2", "level: 1")
+    machine = reducer(rules=rules(ANGRY, cue))
+    state, outputs = run(machine, partial, close=False)
+
+    assert steps(outputs) == [("cue", "raised", 1, 60)]
+    state, _ = machine.on_message(state, msgspec.structs.replace(partial[0], revision=1, final=True))
+    assert steps(machine.on_message(state, final)[1]) == [("angry", "raised", 2, 60)]
+
+
+@given(disorders())
+def test_what_is_told_agrees_with_itself_in_any_order(disorder: Disorder) -> None:
+    """Versions count up from 1, each alert begins with raised or suppressed, and no state is told twice."""
+    _, outputs = run(reducer(SHORT_GAPS, DEFAULT_RULES), disorder.arrival)
+    by_alert: dict[str, list[Escalation]] = {}
+    for out in escalations(outputs):
+        by_alert.setdefault(out.escalation_id, []).append(out)
+
+    for life in by_alert.values():
+        assert list(range(1, len(life) + 1)) == [step.version for step in life]
+        assert life[0].transition in ("raised", "suppressed")
+        assert len({step.raised_ms for step in life}) == 1
+        assert life[-1].state != "active"
+
+
+CALM = [0.1, 0.4, 0.0, -0.15, 0.3, -0.1, 0.5, 0.2, 0.6, 0.0, 0.3, 0.7]
+
+
+@pytest.mark.parametrize("channel", ["voice", "chat", "email", "social"])
+def test_a_calm_conversation_raises_nothing(channel: str) -> None:
+    history = []
+    for number, score in enumerate(CALM):
+        history.append(message(2 * number, number * 60, score, channel=channel))
+        history.append(message(2 * number + 1, number * 60 + 20, 0.2, channel=channel, speaker="agent"))
+
+    assert escalations(run(reducer(rules=DEFAULT_RULES), history)[1]) == []
+
+
+CALL_OPENS = message(9, 300, kind="opened", speaker="system", weight=0.0, channel="voice", interaction_id="call-1")
+
+
+@pytest.mark.parametrize(
+    ("family", "history"),
+    [
+        ("cue_souring", said(0.2, -0.6, -0.7, every_s=20)),
+        ("sliding", said(0.6, 0.4, 0.2, 0.0, -0.3, -0.6, -0.9, every_s=45)),
+        ("angry", said(-0.7, -0.8, -0.9, every_s=20)),
+        ("wants_manager", [message(1, 0, -0.1, keywords=DEFAULT_RULES.keyword_bits("Let me talk to a manager"))]),
+        ("threat_to_leave", [message(1, 0, -0.3, keywords=DEFAULT_RULES.keyword_bits("cancel my contract!"))]),
+        ("frustrated", [message(number, number * 60, -0.3, flags=0b1) for number in range(3)]),
+        ("urgent", [message(1, 0, 0.0, flags=URGENCY)]),
+        (
+            "arrives_angry",
+            [*said(-0.8, -0.8, every_s=20), CALL_OPENS],
+        ),
+        (
+            "repeat_contact",
+            [message(number, number * 40_000, -0.6, interaction_id=f"chat-{number}") for number in range(3)],
+        ),
+        ("unanswered", said(0.0, 0.0, every_s=400)),
+        (
+            "low_rating",
+            [message(1, 0, 0.3), message(2, 60, -0.9, kind="rating", rating=-1.0, channel="survey")],
+        ),
+    ],
+)
+def test_each_default_family_raises_on_what_it_is_for(family: str, history: list[Message]) -> None:
+    raised = [step for step in escalations(run(reducer(rules=DEFAULT_RULES), history)[1]) if step.version == 1]
+
+    assert family in {step.family for step in raised}
+
+
+def test_anger_in_a_chat_is_known_when_the_call_starts() -> None:
+    chat = said(-0.7, -0.8, -0.8, every_s=20)
+    last = escalations(run(reducer(rules=DEFAULT_RULES), [*chat, CALL_OPENS], close=False)[1])[-1]
+
+    assert (last.family, last.channel, last.interaction_id, last.route) == ("arrives_angry", "voice", "call-1", "agent")
+    assert "customer_level -0.54 < -0.30" in last.reason

@@ -50,11 +50,16 @@ def add(sums: Sums, now_ms: int, score: float, weight: float, half_life_ms: int)
 def add_late(sums: Sums, event_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
     """Add a message from before `at_ms`, decayed to then; a negative weight takes it back.
 
-    Addition does not mind the order, so this gives what the order of events would have given.
+    Addition does not mind the order, so this gives what the order of events would have given. A message late for the
+    customer may still be the first of these sums: then they move on to it.
 
     >>> add_late(Sums(0, 0.0, 0.0, 90_000), event_ms=0, score=-0.5, weight=0.8, half_life_ms=90_000)
     Sums(key=0, a=-0.2, b=0.4, at_ms=90000)
+    >>> add_late(Sums(), event_ms=1_700_000_000_000, score=-0.5, weight=0.8, half_life_ms=90_000)
+    Sums(key=0, a=-0.4, b=0.8, at_ms=1700000000000)
     """
+    if event_ms > sums.at_ms:
+        return add(sums, event_ms, score, weight, half_life_ms)
     decay = 2.0 ** ((event_ms - sums.at_ms) / half_life_ms)
     return Sums(sums.key, sums.a + weight * score * decay, max(0.0, sums.b + weight * decay), sums.at_ms)
 

@@ -440,7 +440,7 @@ class Escalation(Record, frozen=True, kw_only=True):
     route: Route
     state: Literal["active", "resolved", "suppressed"]
     reason: str
-    """The rule's condition with the values that made it true, readable by a supervisor; holds no text of the customer."""
+    """The condition of the rule with the values that made it true, for people; holds no text of the customer."""
     raised_ms: int
     """Event time of the message that first raised it; immutable, in the sort key."""
     event_ms: int

@@ -83,6 +83,11 @@ class LiveJob:
                 raise AssertionError(f"{name} is {self.metric(name)}, not {at_least}; the job said: {self.log[-2000:]}")
             time.sleep(0.1)
 
+    def resident_mb(self) -> float:
+        """Memory of the process, in megabytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return next(float(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmRSS"))
+
     def drain(self) -> int:
         """Ask it to end; returns its exit status."""
         self._process.send_signal(signal.SIGTERM)

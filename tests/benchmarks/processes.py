@@ -1,0 +1,94 @@
+"""One process against two, under the supervisor, all else on the same cores: broker, store front and producer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from infra import traffic
+from infra.embedded_kafka import MockCluster
+from tests.benchmarks.report import heading, progress, say
+from tests.flows.job import PATIENCE_SECONDS, TOPICS, free_port, send
+from tests.store_reader import ROOT
+
+READ = "undertone_records_read_total"
+
+
+def measure(events: int) -> None:
+    """Print how long each takes for the same events, and the ratio."""
+    heading(f"One process against two ({events:,} events, {os.cpu_count()} cores shared with broker and store)")
+    with MockCluster(TOPICS) as cluster:
+        send(cluster.bootstrap_servers, traffic.bulk(seed=4, n=events, customers=2_000))
+        seconds = {}
+        for processes in (1, 2):
+            progress(f"{processes} process(es)")
+            seconds[processes] = _run(cluster.bootstrap_servers, events, processes)
+            say(f"{processes} process(es)", f"{events / seconds[processes]:,.0f} /s")
+    ratio = seconds[1] / seconds[2]
+    say("two / one", f"{ratio:.2f}", ">= 1.8", ratio >= 1.8)
+
+
+def _run(brokers: str, events: int, processes: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        store_port, metrics_port, base = free_port(), free_port(), free_port()
+        front = _front(Path(folder), store_port)
+        environment = {
+            **os.environ,
+            "UNDERTONE_BROKERS": brokers,
+            "UNDERTONE_STORE": f"clickhouse://default@127.0.0.1:{store_port}/undertone",
+            "UNDERTONE_STATE_DIR": f"{folder}/state",
+            "UNDERTONE_PROCESSES": str(processes),
+            "UNDERTONE_BASE_PORT": str(min(base, 60000)),
+            "UNDERTONE_METRICS_PORT": str(metrics_port),
+            "UNDERTONE_DEMO": "1",
+        }
+        subprocess.run([sys.executable, "-m", "infra.clickhouse", "migrate"], cwd=ROOT, env=environment, check=True)
+        job = subprocess.Popen([sys.executable, "-m", "infra.launch"], cwd=ROOT, env=environment)
+        try:
+            return _time(range(metrics_port, metrics_port + processes), events, job)
+        finally:
+            for process in (job, front):
+                process.send_signal(signal.SIGTERM)
+                process.wait(PATIENCE_SECONDS)
+
+
+def _front(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "infra.clickhouse_front", "--path", str(folder / "db"), "--port", str(port)]
+    front = subprocess.Popen(command, cwd=ROOT)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return front
+    raise AssertionError("the front over the embedded store did not start")
+
+
+def _time(ports: range, events: int, job: subprocess.Popen[bytes]) -> float:
+    """Seconds from the first record read to the last; starting is not counted."""
+    began = 0.0
+    while job.poll() is None:
+        done = sum(_read(port) for port in ports)
+        if done > 0 and not began:
+            began, before = time.perf_counter(), done
+        if done >= events:
+            return (time.perf_counter() - began) * events / max(1, events - before)
+        time.sleep(0.05)
+    raise AssertionError("the job ended before it had read everything")
+
+
+def _read(port: int) -> float:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as page:
+            lines = page.read().decode().splitlines()
+    except OSError:
+        return 0.0
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(READ + "{"))

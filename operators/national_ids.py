@@ -24,7 +24,7 @@ _LETTERED: tuple[tuple[str, str], ...] = (
     (r"\d{6}[-+A-FU-Y]\d{3}[0-9A-Y]", "fi.hetu"),
     (r"\d{17}X", "cn.ric"),
     (r"\d{1,2}\.?\d{3}\.?\d{3}-[\dK]", "cl.rut"),
-    (r"\d{6}[ -]?\d{6}[ -]?[A-Z0-9]{3}", "pt.cc"),
+    (r"\d{8}[ -]?\d[ -]?[A-Z]{2}\d", "pt.cc"),
 )
 _NINO = r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]"
 """British national insurance number: it has no check digit, only forbidden prefixes."""

@@ -3,8 +3,8 @@
 What is found becomes a typed placeholder: [CARD] [IBAN] [PHONE] [EMAIL] [ID] [NUMBER] [URL]. Validators decide
 what a number is (Luhn, IBAN check digits, numbering plans, national check digits); what no validator knows and has
 nine digits or more is a [NUMBER] all the same, so a long number never survives, whatever it was. Six digits are
-enough behind a word like "account" or "order", three behind "CVV" or "PIN". Names and postal addresses are not
-found: no library at hand finds them well enough to promise it.
+enough behind a word like "account" or "order", three behind "CVV" or "PIN". Names, postal
+addresses and dates of birth are not found: no library at hand finds them well enough to promise it.
 """
 
 from __future__ import annotations
@@ -29,21 +29,29 @@ _GAP = r"[\s\-\u2010-\u2015\u2212.,/\\()_:|*+#•·~'\"]"
 _SIGNS = b"0123456789@="
 _WIDE_SIGNS = re.compile("[\\d\uff20\ufe6b\uff1d²³¹⁰-⁹₀-₉①-⓿❶-➓]")
 _DIGITS = b"0123456789"
+_SITES = "com|org|net|io|me|app|co|info|biz|us|uk|de|fr|es|it|nl|eu|in|ca|au|ch|at|be"
+_SITE_PATH = re.compile(rf"\.(?:{_SITES})/\w", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"\b((?:password|passcode|passphrase|pwd|passwort|kennwort|mot de passe|contraseña)"
+    r"(?:\s(?:is|was|ist|est|es))?\s?[:=]?\s?)(?=\S{0,40}\d)[^\s\[]{4,64}",
+    re.IGNORECASE,
+)
 _URL = re.compile(
     r"(?:[a-z][a-z0-9+.\-]{1,20}://|(?<![\w@.])www\.)[^\s<>\"'\]]{1,4000}"
     r"|(?<![\w@.])(?:[a-z0-9\-]{1,63}\.){1,5}[a-z]{2,12}/[^\s<>\"'\]?]{0,500}\?[^\s<>\"'\]]{0,2000}=[^\s<>\"'\]]{0,2000}"
+    rf"|(?<![\w@.])(?:[a-z0-9\-]{{1,63}}\.){{1,5}}(?:{_SITES})/[^\s<>\"'\]]{{1,2000}}"
     r"|(?<!\w)(?:tel|sms|mailto|callto):[^\s<>\"'\]]{3,200}",
     re.IGNORECASE,
 )
 _BARE_URL = re.compile(r"(?:https?://|www\.)[a-z0-9.\-]+[a-z]/?[.,;:!?)]*", re.IGNORECASE)
-_EMAIL = re.compile(r"(?<![\w.+%\-])[\w.+%'\-]{1,64}\s?@\s?[\w\-]{1,63}(?:\.[\w\-]{1,63}){1,8}")
+_EMAIL = re.compile(r"(?<![\w.+%\-])[\w.+%'\-]{1,64}\s?@\s?(?:[\w\-]{1,63}\.){1,8}[^\W\d_][\w\-]{1,62}")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ \-.]?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.IGNORECASE)
 _RUN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{8,}}")
 _SEVEN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{6,}}")
 _SEPARATORS = " \t\n-.,/\\()_:|*+#~'\""
 _PHONE = re.compile(rf"[+(]{{0,2}}[0-9](?:{_GAP}{{0,3}}[0-9]){{6,}}")
 _NO_PHONE = re.compile(
-    r"(?:19|20)[0-9]{2}([-./])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|.*[/,:].*"
+    r"(?:19|20)[0-9]{2}([-./])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|.*[,:].*|(?!\+?0).*/.*"
 )
 """Dates, amounts, and lists of numbers."""
 _LIST = re.compile(r",\s+")
@@ -107,7 +115,9 @@ def _suspicious(text: str) -> bool:
             return True
     elif "@" in text or "=" in text or _WIDE_SIGNS.search(text):
         return True
-    return "://" in text or "www." in text or "WWW." in text or " dot " in text or "(dot)" in text or "mailto:" in text
+    if "/" in text and ("://" in text or _SITE_PATH.search(text)):
+        return True
+    return "www." in text or "WWW." in text or " dot " in text or "(dot)" in text or "mailto:" in text
 
 
 def _plain_digits(text: str) -> str:
@@ -129,13 +139,16 @@ def _once(text: str, region: str, dictated: bool) -> tuple[str, int]:
     total = 0
     if "dot" in text:
         text, total = spoken.replace_addresses(text, "[EMAIL]")
-    if ":" in text or "=" in text or "ww." in text.lower():
+    if ":" in text or "/" in text or "=" in text or "ww." in text.lower():
         text, found = _replace(_URL, text, _url)
         total += found
     if "@" in text:
         text, found = _EMAIL.subn("[EMAIL]", text)
         total += found
     digits = _count_digits(text)
+    if digits and len(text) >= 10:
+        text, found = _secrets(text)
+        total += found
     if digits >= 3:
         text, found = _numbers(text, digits, region)
         total += found
@@ -143,6 +156,15 @@ def _once(text: str, region: str, dictated: bool) -> tuple[str, int]:
         text, found = spoken.replace_numbers(text, "[NUMBER]")
         total += found
     return text, total
+
+
+def _secrets(text: str) -> tuple[str, int]:
+    """Keys, tokens, UUIDs and passwords: long words of letters and digits, or what is called so."""
+    text, passwords = _PASSWORD.subn(r"\1[NUMBER]", text)
+    if max(map(len, text.split()), default=0) < 24:
+        return text, passwords
+    text, tokens = _TOKEN.subn("[NUMBER]", text)
+    return text, passwords + tokens
 
 
 def _count_digits(text: str) -> int:
@@ -156,8 +178,7 @@ def _numbers(text: str, digits: int, region: str) -> tuple[str, int]:
     if digits >= 4 and _LETTERED_HINT.search(text):
         text, total = _replace(_IBAN, text, _iban)
         text, found = national_ids.replace_lettered(text, "[ID]")
-        text, tokens = _TOKEN.subn("[NUMBER]", text)
-        total += found + tokens
+        total += found
     if digits >= 4 and (text.count(".") >= 3 or text.count(":") >= 4):
         text, found = _IP.subn("[NUMBER]", text)
         total += found

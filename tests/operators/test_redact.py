@@ -55,6 +55,11 @@ FOUND = [
     ("https://shop.example/reset?token=abc.", "US", "[URL]."),
     ("https://jo:pw@shop.example", "US", "[URL]"),
     ("www.social.example/jo.berg", "US", "[URL]"),
+    ("www.shop.com and linked.com/in/jo-berg ok", "US", "www.shop.com and [URL] ok"),
+    ("api key sk_live_51H8abcDEFghiJKLmno", "US", "api key [NUMBER]"),
+    ("my password is hunter2", "US", "my password is [NUMBER]"),
+    ("Ruf 030/901820 an", "DE", "Ruf [PHONE] an"),
+    ("imei 490154203237518", "US", "imei [CARD]"),
     ("shop.example/r?u=jo&t=x", "US", "[URL]"),
     ("１２３４５６７８９", "US", "[NUMBER]"),
     ("٤١١١ ١١١١ ١١١١ ١١١١", "US", "[CARD]"),
@@ -78,6 +83,9 @@ LEFT = [
     "meet @ noon",
     "model AB-12 and iPhone 15",
     "code red",
+    "great pressure @ 0.3 bar",
+    "my password does not work and/or I am locked out, 2 times",
+    "yes/no 50/50 w/o",
     "😡😡 5️⃣ stars",
 ]
 

@@ -104,6 +104,25 @@ def test_the_engine_can_parse_every_profile(client: Client, profile: Profile) ->
         client.query("SELECT formatQuery({sql:String})", parameters={"sql": statement})
 
 
+def test_the_engine_can_parse_the_roles(client: Client) -> None:
+    roles = statements((MIGRATIONS.parent / "roles.sql").read_text(encoding="utf-8"), Target("single"))
+
+    assert len(roles) > 10
+    for statement in roles:
+        client.query("SELECT formatQuery({sql:String})", parameters={"sql": statement})
+
+
+def test_every_column_of_text_is_withheld_from_bi(client: Client) -> None:
+    roles = (MIGRATIONS.parent / "roles.sql").read_text(encoding="utf-8")
+
+    for table, column in rows(
+        client,
+        "SELECT table, name FROM system.columns WHERE database = 'undertone' AND name IN ('text', 'excerpt')"
+        " AND NOT endsWith(table, '_feed')",
+    ):
+        assert f"REVOKE SELECT({column}) ON undertone.{table} FROM undertone_bi;" in roles
+
+
 def test_the_parser_that_these_tests_trust_refuses_nonsense(client: Client) -> None:
     with pytest.raises(ClickHouseError):
         client.query("SELECT formatQuery('CREATE TABLE x (a Int8) ENGINE = ORDER BY')")

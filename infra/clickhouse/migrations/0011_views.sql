@@ -73,7 +73,11 @@ AS SELECT
     countIf(label = 'positive') AS positives, countIf(s.abstained) AS abstained,
     sum(toFloat64(weight) * toFloat64(score)) AS score_sum, sum(toFloat64(weight)) AS weight_sum,
     uniqExact(customer_key) AS customers
-FROM (SELECT * FROM {db}.scored_events FINAL) AS s
+FROM
+(
+    SELECT tenant, event_time, queue, channel, label, abstained, weight, score, customer_key, speaker, kind, skipped
+    FROM {db}.scored_events FINAL
+) AS s
 WHERE speaker = 'customer' AND kind = 'utterance' AND skipped = ''
 GROUP BY tenant, minute, queue, channel
 COMMENT 'Customer messages by minute, queue and channel, exact and up to the second; for ranges up to a day';

@@ -88,9 +88,10 @@ def _redacted(
     acoustic_allowed: AcousticAllowed,
 ) -> Utterance:
     tenant, spoken = event.tenant, event.channel == "voice"
+    queue, region, language, country = _labels(event.queue, event.region, event.language)
     text, redactions = RedactedText(""), 0
     if cleaned.text:
-        text, redactions = redact(cleaned.text, _country(event.region) or default_region, dictated=spoken)
+        text, redactions = redact(cleaned.text, country or default_region, dictated=spoken)
     acoustic = event.acoustic
     if acoustic is not None and (event.speaker != "customer" or not acoustic_allowed(tenant, event.region)):
         acoustic = None
@@ -98,15 +99,15 @@ def _redacted(
         tenant=tenant,
         event_id=_safe_id(identity, tenant, event.event_id),
         revision=event.revision,
-        region=event.region if _REGION.match(event.region) else "",
+        region=region,
         channel=event.channel,
         kind=event.kind,
         interaction_id=_safe_id(identity, tenant, event.interaction_id),
         customer_key=identity.customer_key(event),
         speaker=event.speaker,
         agent_key=identity.agent_key(tenant, event.agent_id),
-        queue=_safe_label(event.queue) if event.queue else "",
-        language=event.language if _LANGUAGE.match(event.language) else "",
+        queue=queue,
+        language=language,
         text=text,
         redactions=redactions,
         final=event.final,
@@ -124,13 +125,6 @@ def _on_unit_scale(rating: Rating) -> float:
     """A survey answer in [-1, 1]: csat5 (v - 3) / 2, nps (v - 5) / 5, ces7 (v - 4) / 3."""
     middle, half = _SCALES[rating.scale]
     return max(-1.0, min(1.0, (rating.value - middle) / half))
-
-
-@lru_cache(maxsize=1024)
-def _country(region: str) -> str:
-    """ISO 3166 country of a region such as "DE" or "us-east"; empty when it names none (EU is not a country)."""
-    country = region[:2].upper()
-    return country if len(country) == 2 and country.isalpha() and region[2:3] in {"", "-"} and country != "EU" else ""
 
 
 def _safe_id(identity: Identity, tenant: str, value: str) -> str:
@@ -162,6 +156,21 @@ def is_impersonal(value: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _safe_label(label: str) -> str:
-    """A queue's name with redaction applied: some installations name mailboxes and direct lines there."""
-    return str(redact(" ".join(label.split()))[0])
+def _labels(queue: str, region: str, language: str) -> tuple[str, str, str, str]:
+    """Queue, region, language and country (ISO 3166, or empty) without anything personal.
+
+    Some installations name mailboxes and direct lines as queues, so their names are redacted; a region or a language
+    that does not look like one is dropped. Few combinations occur: they are worked out once.
+    """
+    return (
+        str(redact(" ".join(queue.split()))[0]),
+        region if _REGION.match(region) else "",
+        language if _LANGUAGE.match(language) else "",
+        _country(region),
+    )
+
+
+def _country(region: str) -> str:
+    """Country of a region such as "DE" or "US-CA"; empty when it names none (EU is not a country)."""
+    country = region[:2].upper()
+    return country if len(country) == 2 and country.isalpha() and region[2:3] in {"", "-"} and country != "EU" else ""

@@ -29,6 +29,7 @@ _QUOTED_ID = re.compile(
 _REST_IS_QUOTED = frozenset({"divRplyFwdMsg", "appendonsend"})
 _UNSEEN = frozenset({"style", "script", "head", "title", "template"})
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+_PARSER = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True)
 _LAYOUT = ParserConfig(css=CSS_PROFILES["relaxed"], display_links=False, display_images=False)
 
 _AUTO_SUBJECT = re.compile(
@@ -110,15 +111,11 @@ def from_html(source: str) -> str:
     'Still broken'
     """
     try:
-        tree = fromstring(source.encode("utf-8", "replace"), parser=_parser())
+        tree = fromstring(source.encode("utf-8", "replace"), parser=_PARSER)
         _drop_quoted(tree)
         return str(Inscriptis(tree, _LAYOUT).get_text())
     except (etree.LxmlError, ValueError, RecursionError, AssertionError):
         return html.unescape(without_tags(source))  # not a tree at all: take the signs out and keep the words
-
-
-def _parser() -> HTMLParser:
-    return HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True)
 
 
 def _drop_quoted(tree: HtmlElement) -> None:

@@ -77,7 +77,7 @@ def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
     books = Books()
     with claimed(asked.state) as folder:
         console.print(Rule("Undertone demo: setting up"))
-        with stack(folder, lambda line: console.print(line, markup=False)) as parts:
+        with stack(folder, lambda words: console.print(words, end="", markup=False)) as parts:
             scenes, seeds, whole = _play(asked, console, parts, books)
             parts.job.wait_for(lambda: parts.gauges.records_read() >= books.sent)
             console.print("Stopping the job: it commits its last epoch ...")

@@ -137,7 +137,7 @@ def _job(parts: ExitStack, folder: Path, brokers: str, dsn: str) -> tuple[Child,
         "STORE": dsn,
         "STATE_DIR": str(folder / "state"),
         "METRICS_PORT": str(port),
-        "EPOCH": "2",
+        "EPOCH": "5",
         "DEMO": "1",
     }
     job = parts.enter_context(Child(["flows.live"], job_environment(os.environ, own), folder / "job.log"))
@@ -205,7 +205,8 @@ def _accepts(port: int) -> bool:
 
 @contextmanager
 def told(say: Callable[[str], None], what: str) -> Iterator[None]:
-    """Say what was done, and how long it took."""
+    """Say that a step begins, and how long it took."""
+    say(f"{what} ... ")
     begun = time.monotonic()
     yield
-    say(f"{what} ({time.monotonic() - begun:.1f} s)")
+    say(f"{time.monotonic() - begun:.1f} s\n")

@@ -21,7 +21,7 @@ from flows.demo.stack import DemoError, Stack, claimed, job_environment, stack
 from flows.settings import Settings, SettingsError
 from infra import traffic
 from infra.embedded_kafka import EmbeddedKafkaError
-from infra.wallboard import Wall, watch
+from infra.wallboard import Wall, render, watch
 
 DESCRIPTION = """Watch conversations turn sour, an escalation rise with its reasons, and the rows appear in ClickHouse.
 
@@ -83,6 +83,7 @@ def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
             console.print("Stopping the job: it commits its last epoch ...")
             latencies = parts.gauges.latencies()
             parts.job.stop()
+            console.print(render(Wall(parts.client, lambda: latencies).snapshot(), console.width), soft_wrap=False)
             planted = sorted({secret for seed in seeds for secret in traffic.planted(seed, asked.customers)})
             taken = account.take(parts.client, planted)
             telling.summary(console, taken, books, latencies, len(planted))

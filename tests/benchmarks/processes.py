@@ -65,7 +65,7 @@ def _front(folder: Path, port: int) -> subprocess.Popen[bytes]:
     while time.monotonic() < deadline:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1).close()
-        except OSError:
+        except OSError:  # noqa: PERF203 - waiting is the point
             time.sleep(0.1)
         else:
             return front

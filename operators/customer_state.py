@@ -6,8 +6,9 @@ after that, sorted in event order. A message that comes in order costs one step 
 sorted in, and the steps after it are taken again. A revision or a retraction exchanges its entry of the tail. Since
 the same step is taken in the same order whatever arrived when, the results are bit-equal.
 
-Versions come from the data: a row's version is the knowledge of all messages up to its place, so the row with
-the highest version is the one that knew most, on every run.
+Versions come from the data: a turn's version is the knowledge of all messages up to its place, so the row with
+the highest version is the one that knew most, on every run. A session's version counts in every correction known,
+wherever it is, as a correction may move where sessions begin and end.
 
 Past the watermark a message is `late`: it still moves what adds up in any order (section 9.2 of the mission
 anchors). Nothing here reads a clock, does I/O, or knows the engine.
@@ -17,41 +18,19 @@ from __future__ import annotations
 
 import msgspec
 
-from operators import alerts, snapshots
+from operators import alerts
 from operators.alerts import Context, Told
 from operators.entry import Entry, entry_of, hash64
 from operators.fold import Fold, Folder, Stepped
 from operators.parameters import Parameters
 from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.rules import Rules
-from operators.summary import session_update
+from operators.state import CustomerState, dump, find, insertion, last_of_sessions, load, remembered
+from operators.summary import session_knowledge, session_update
+
+__all__ = ["CustomerReducer", "CustomerState", "Output"]
 
 Output = Turn | SessionUpdate | Escalation
-
-RING = 48
-"""Settled events that are remembered by hash, so that a repeat is dropped."""
-
-
-class CustomerState(msgspec.Struct, frozen=True):
-    """Everything kept of one customer between two messages."""
-
-    tenant: str
-    customer_key: int
-    settled: Fold = Fold()
-    tail: tuple[Entry, ...] = ()
-    ring: tuple[int, ...] = ()
-    """Hashes of the latest settled event ids, and beside them what was known of each."""
-    ranks: tuple[int, ...] = ()
-    told: tuple[Told, ...] = ()
-    closed: int = 0
-    """Knowledge at which the last session was declared closed; anything newer opens it again."""
-    folds: tuple[Fold, ...] = ()
-    """Fold after each entry of the tail: a cache, not part of a snapshot."""
-
-    @property
-    def current(self) -> Fold:
-        """The fold over all that is known."""
-        return self.folds[-1] if self.folds else self.settled
 
 
 class CustomerReducer:
@@ -71,7 +50,7 @@ class CustomerReducer:
         if state is None:
             state = CustomerState(message.tenant, message.customer_key)
         entry = entry_of(message, hash64(message.event_id))
-        held = _find(state.tail, entry.id_hash)
+        held = find(state.tail, entry.id_hash)
         if held >= 0:
             state, out = self._revise(state, held, entry, message)
         elif entry.id_hash in state.ring:
@@ -81,7 +60,7 @@ class CustomerReducer:
         elif not state.tail or state.tail[-1].place < entry.place:
             state, out = self._append(state, entry, message)
         else:
-            index = _insertion(state.tail, entry)
+            index = insertion(state.tail, entry)
             tail = (*state.tail[:index], entry, *state.tail[index:])
             state, out = self._refold(state, tail, index, {index}, message)
         return self._settle(state), out
@@ -95,7 +74,7 @@ class CustomerReducer:
             context = self._at_rest(state)
             told, cleared = alerts.resolve_all(state.told, session.deadline_ms, context)
             state = msgspec.structs.replace(state, told=told, closed=fold.known)
-            out = [self._summary(state, fold, "closed"), *cleared]
+            out = [self._summary(state, fold, fold, "closed"), *cleared]
         return (None if stream_ms > self._forget_ms(state) else state), out
 
     def next_timer(self, state: CustomerState) -> int:
@@ -104,26 +83,12 @@ class CustomerReducer:
 
     def dump(self, state: CustomerState) -> bytes:
         """Write a snapshot: msgpack, versioned."""
-        return snapshots.dump(
-            snapshots.Snapshot(
-                state.tenant,
-                state.customer_key,
-                state.settled,
-                state.tail,
-                state.ring,
-                state.ranks,
-                state.told,
-                state.closed,
-            )
-        )
+        return dump(state)
 
     def load(self, blob: bytes) -> CustomerState:
         """Read a snapshot of this or an older version and fold the tail again."""
-        read = snapshots.load(blob)
-        state = CustomerState(
-            read.tenant, read.customer_key, read.settled, read.tail, read.ring, read.ranks, read.told, read.closed
-        )
-        return msgspec.structs.replace(state, folds=tuple(step.fold for step in self._steps(state, state.tail, 0)))
+        state = load(blob)
+        return msgspec.structs.replace(state, folds=tuple([step.fold for step in self._steps(state, state.tail, 0)]))
 
     def _append(self, state: CustomerState, entry: Entry, message: Message) -> tuple[CustomerState, list[Output]]:
         """The common case: the newest message of the customer."""
@@ -157,9 +122,9 @@ class CustomerReducer:
         old, new = before.session, after.session
         out: list[Output] = []
         if old is not None and new is not None and old.id != new.id and state.closed != before.known:
-            out.append(self._summary(state, before, "closed"))
+            out.append(self._summary(state, before, after, "closed"))
         if new is not None and new.events & (new.events - 1) == 0 and after.session is not before.session:
-            out.append(self._summary(state, after, "open"))
+            out.append(self._summary(state, after, after, "open"))
         return out
 
     def _revise(
@@ -186,38 +151,46 @@ class CustomerReducer:
         grave = msgspec.structs.replace(state.tail[held], retracted=True, kind="retracted", revision=entry.revision)
         entry = entry if entry.place > state.settled.place else msgspec.structs.replace(entry, event_ms=grave.event_ms)
         tail = (*state.tail[:held], grave, *state.tail[held + 1 :])
-        index = _insertion(tail, entry)
+        index = insertion(tail, entry)
         tail = (*tail[:index], entry, *tail[index:])
         fresh = {index, held if held < index else held + 1}
         return self._refold(state, tail, min(fresh), fresh, message)
 
     def _refold(
-        self, state: CustomerState, tail: tuple[Entry, ...], index: int, fresh: set[int], message: Message
+        self,
+        state: CustomerState,
+        tail: tuple[Entry, ...],
+        index: int,
+        fresh: set[int],
+        message: Message,
+        history: tuple[Fold, ...] = (),
     ) -> tuple[CustomerState, list[Output]]:
         """Take the steps from `index` on again, as the tail changed there, and tell what they change.
 
-        `fresh` are the entries that are new: tombstones among the others were told before.
+        `fresh` are the entries that are new: tombstones among the others were told before. `history` are the folds
+        that were told, where they are not those of the state.
         """
         steps = self._steps(state, tail, index)
         folds = (*state.folds[:index], *[step.fold for step in steps])
         turns = [s.turn for at, s in enumerate(steps, index) if at in fresh or not tail[at].retracted]
         before = state.folds[index - 1] if index else state.settled
-        rows = self._sessions_refolded(state, (before, *state.folds[index:]), (before, *folds[index:]))
+        rows = self._sessions_refolded(state, history or (before, *state.folds[index:]), (before, *folds[index:]))
         told, escalations = self._alerts_refolded(state, tail, index, steps, message)
         after = msgspec.structs.replace(state, tail=tail, folds=folds, told=told)
         return after, [*turns, *rows, *escalations]
 
     def _sessions_refolded(self, state: CustomerState, old: tuple[Fold, ...], new: tuple[Fold, ...]) -> list[Output]:
         """Rows of the sessions that a corrected history has, and of those that it no longer has."""
-        was, now = _last_of_sessions(old), _last_of_sessions(new)
+        was, now = last_of_sessions(old), last_of_sessions(new)
         out: list[Output] = []
         for name, fold in was.items():
             if name not in now:
-                known = max([later.known for later in new if later.place <= fold.place], default=fold.known)
-                out.append(self._summary(state, fold, "closed", deleted=True, known=known))
+                gone_at = max([later.known for later in new if later.place <= fold.place], default=fold.known)
+                out.append(self._summary(state, fold, new[-1], "closed", gone_at))
         last = new[-1].session
         for name, fold in now.items():
-            out.append(self._summary(state, fold, "open" if last is not None and name == last.id else "closed"))
+            how = "open" if last is not None and name == last.id else "closed"
+            out.append(self._summary(state, fold, new[-1], how))
         return out
 
     def _alerts_refolded(
@@ -250,34 +223,28 @@ class CustomerReducer:
         return self._amend(msgspec.structs.replace(state, ranks=ranks), settled, entry, message)
 
     def _late(self, state: CustomerState, entry: Entry, message: Message) -> tuple[CustomerState, list[Output]]:
-        """An event whose place is settled."""
+        """An event whose place is settled; far from any session that is still known it gets one of its own."""
         session = state.settled.session
         settled = self._folder.late(state.settled, entry)
-        ring, ranks = _remembered(state, (entry,))
+        ring, ranks = remembered(state, (entry,))
         state = msgspec.structs.replace(state, ring=ring, ranks=ranks)
-        after, out = self._amend(state, settled, entry, message)
         if session is None or self._folder.belongs(session, entry):
-            return after, out
-        stray = self._folder.step(Fold(mood=settled.mood), entry, state.tenant, state.customer_key).fold
-        return after, [*out, self._summary(state, stray, "closed", known=settled.known)]
+            return self._amend(state, settled, entry, message)
+        alone = Fold(known=state.settled.known)
+        stray = self._folder.step(alone, entry, state.tenant, state.customer_key)
+        after, (_, *out) = self._amend(state, settled, entry, message)
+        turn = msgspec.structs.replace(stray.turn, late=True)
+        return after, [turn, *out, self._summary(state, stray.fold, after.current, "closed")]
 
     def _amend(
         self, state: CustomerState, settled: Fold, entry: Entry, message: Message
     ) -> tuple[CustomerState, list[Output]]:
         """Exchange the settled fold, write the late row, and fold the tail again on top."""
-        turn = self._folder.turn(settled, entry, state.tenant, state.customer_key, late=True)
-        old = (state.settled, *state.folds)
-        state = msgspec.structs.replace(state, settled=settled)
-        steps = self._steps(state, state.tail, 0)
-        folds = tuple([step.fold for step in steps])
-        turns = [step.turn for step, held in zip(steps, state.tail, strict=True) if not held.retracted]
-        rows = self._sessions_refolded(state, old, (settled, *folds))
-        told: tuple[Told, ...] = state.told
-        escalations: list[Escalation] = []
-        if steps:
-            told, escalations = self._alerts_refolded(state, state.tail, 0, steps, message)
-        after = msgspec.structs.replace(state, folds=folds, told=told)
-        return after, [turn, *turns, *rows, *escalations]
+        late = self._folder.turn(settled, entry, state.tenant, state.customer_key, late=True)
+        rebased = msgspec.structs.replace(state, settled=settled, folds=())
+        before = (state.settled, *state.folds)
+        after, out = self._refold(rebased, state.tail, 0, set(), message, before)
+        return after, [late, *out]
 
     def _steps(self, state: CustomerState, tail: tuple[Entry, ...], index: int) -> list[Stepped]:
         fold = state.folds[index - 1] if index else state.settled
@@ -299,7 +266,7 @@ class CustomerReducer:
         count = max(0, len(tail) - self.parameters.tail)
         while tail[count].event_ms < watermark:
             count += 1
-        ring, ranks = _remembered(state, tail[:count])
+        ring, ranks = remembered(state, tail[:count])
         settled, told = state.folds[count - 1], state.told
         if told:
             told = alerts.prune(told, tail[count].event_ms, settled.session.id if settled.session else "")
@@ -316,15 +283,16 @@ class CustomerReducer:
         )
 
     def _summary(
-        self, state: CustomerState, fold: Fold, how: str, deleted: bool = False, known: int | None = None
+        self, state: CustomerState, fold: Fold, latest: Fold, how: str, gone_at: int | None = None
     ) -> SessionUpdate:
+        """Row of the session that ends in `fold`, `latest` being the newest fold; `gone_at` takes it back."""
         return session_update(
             state.tenant,
             state.customer_key,
             fold,
             closed=how == "closed",
-            deleted=deleted,
-            known=fold.known if known is None else known,
+            deleted=gone_at is not None,
+            known=session_knowledge(fold.known if gone_at is None else gone_at, latest.known),
             parameters=self.parameters,
         )
 
@@ -345,31 +313,3 @@ class CustomerReducer:
 
     def _forget_ms(self, state: CustomerState) -> int:
         return state.current.place[0] + self.parameters.forget_ms + self.lateness_ms
-
-
-def _find(tail: tuple[Entry, ...], id_hash: int) -> int:
-    """Index of the entry with that id, -1 for none; a living one before the tombstone that it left elsewhere."""
-    hashes = [entry.id_hash for entry in tail]
-    if id_hash not in hashes:
-        return -1
-    living = [index for index, entry in enumerate(tail) if entry.id_hash == id_hash and not entry.retracted]
-    return living[0] if living else hashes.index(id_hash)
-
-
-def _insertion(tail: tuple[Entry, ...], entry: Entry) -> int:
-    index = len(tail)
-    while index and tail[index - 1].place > entry.place:
-        index -= 1
-    return index
-
-
-def _last_of_sessions(folds: tuple[Fold, ...]) -> dict[str, Fold]:
-    """The last fold of each session, in event order."""
-    return {fold.session.id: fold for fold in folds if fold.session is not None}
-
-
-def _remembered(state: CustomerState, entries: tuple[Entry, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Ring and ranks once these entries are settled."""
-    keep = len(entries) - RING
-    ring = (*state.ring[keep:], *[entry.id_hash for entry in entries])
-    return ring, (*state.ranks[keep:], *[entry.revision * 2 + entry.retracted for entry in entries])

@@ -61,7 +61,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     @property
     def knowledge(self) -> int:
         """What knowing this entry adds to the version of its row and of every later one."""
-        return 1 + REVISED * (self.revision + self.retracted)
+        return (not self.retracted) + REVISED * (self.revision + self.retracted)
 
 
 def hash64(text: str) -> int:

@@ -6,7 +6,6 @@ runs a rule is `escalation.py`; what a condition may say is in `conditions.py`.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,11 +16,11 @@ import yaml
 from msgspec import Meta
 
 from operators.conditions import Condition, ConditionError, Facts, bounds, parse
+from operators.keywords import KeywordMatcher, has_words
 from operators.records import Channel, Route
 
 LISTS = 60
 """Keyword lists at most: each is a bit of one integer."""
-_WORD = re.compile(r"\w+")
 
 Level = Annotated[int, Meta(ge=1, le=3)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 86400)]
@@ -137,7 +136,7 @@ class Rules:
         self.rules = rules
         self.by_id = {rule.id: rule for rule in rules}
         self.keyword_lists = tuple(keywords)
-        self._matcher = _Matcher(keywords)
+        self._matcher = KeywordMatcher(keywords)
         self._scopes: dict[tuple[str, str, str, str], tuple[Rule, ...]] = {}
 
     @classmethod
@@ -164,6 +163,9 @@ class Rules:
         for name, count in Counter(rule.id for rule in rules).items():
             if count > 1:
                 raise RuleError(f"rule '{name}': id is used {count} times; ids must differ")
+        for name, phrases in raw.keywords.items():
+            if not all(map(has_words, phrases)):
+                raise RuleError(f"keywords: list '{name}' holds a phrase without a word")
         return cls(raw.version, rules, raw.keywords)
 
     def in_scope(self, tenant: str, queue: str, channel: str, language: str) -> tuple[Rule, ...]:
@@ -184,32 +186,6 @@ class Rules:
         (3, 0)
         """
         return self._matcher.bits(text)
-
-
-class _Matcher:
-    """Finds phrases. The longest word of each phrase is looked up first, as most messages hold none of them."""
-
-    def __init__(self, keywords: Mapping[str, Iterable[str]]) -> None:
-        self._bits: dict[str, int] = {}
-        for bit, phrases in enumerate(keywords.values()):
-            for phrase in phrases:
-                words = " ".join(_WORD.findall(phrase.casefold()))
-                if not words:
-                    raise RuleError(f"keywords: list {bit} holds a phrase without a word")
-                self._bits[words] = self._bits.get(words, 0) | 1 << bit
-        self._rare = frozenset(max(phrase.split(), key=len) for phrase in self._bits)
-        self._phrases = [(f" {phrase} ", bits) for phrase, bits in self._bits.items()]
-
-    def bits(self, text: str) -> int:
-        words = _WORD.findall(text.casefold())
-        if self._rare.isdisjoint(words):
-            return 0
-        line = f" {' '.join(words)} "
-        found = 0
-        for phrase, bits in self._phrases:
-            if phrase in line:
-                found |= bits
-        return found
 
 
 def _rule(node: Mapping[str, object], index: int, keywords: list[str]) -> Rule:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from operators import trajectory as trajectories
+from operators.bins import mean, quarters
+from operators.entry import REVISED
 from operators.fold import Fold
 from operators.mood import level_at
 from operators.parameters import SCALE, Parameters
@@ -10,6 +12,17 @@ from operators.records import SessionUpdate
 from operators.session import Session, contact_counts
 
 _NONE = Session("", 0, 0, 0, 0.0)
+
+
+def session_knowledge(known: int, latest: int) -> int:
+    """Messages known up to the session's end, and above them all corrections known of this customer.
+
+    A correction may part or join sessions, so counting only those before the session's end could let its version fall.
+
+    >>> session_knowledge(known=5, latest=9 + 2 * REVISED) == 5 + 2 * REVISED
+    True
+    """
+    return latest // REVISED * REVISED + known % REVISED
 
 
 def session_update(
@@ -22,7 +35,7 @@ def session_update(
     """
     session = fold.session or _NONE
     trajectory = fold.trajectory
-    begin, end = trajectories.quarters(trajectory.bins)
+    begin, end = quarters(trajectory.bins)
     final, _ = level_at(
         fold.mood.customer,
         max(session.ended_ms, fold.mood.customer.at_ms),
@@ -47,7 +60,7 @@ def session_update(
         events=session.events,
         negatives=trajectory.negatives,
         positives=trajectory.positives,
-        mean_score=trajectories.mean(trajectory.weight, trajectory.weighted),
+        mean_score=mean(trajectory.weight, trajectory.weighted),
         begin=begin,
         end=end,
         shift=trajectories.shift(trajectory),

@@ -7,45 +7,18 @@ anchors: Genesys cut points for the trend, Vonage bands, one-sided CUSUM of Page
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import sqrt
 from typing import Literal
 
 import msgspec
 
+from operators.bins import Bins, quarters, with_score
 from operators.entry import Entry
-from operators.parameters import MINUTE, SCALE, Parameters
+from operators.parameters import SCALE, Parameters
+from operators.slope import Point, Slope, Trend, classify_trend, fit_slope
 
 POINTS = 12
-BINS = 16
 
-Trend = Literal["improving", "slightly_improving", "no_change", "slightly_declining", "declining", "not_calculated"]
 Outcome = Literal["recovered", "soured", "steady", "unknown"]
-Point = tuple[int, int, int]
-"""(event time, score, weight), the last two in units of 1e-4."""
-
-STUDENT_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
-"""0.95 quantiles of Student's t for 1 to 10 degrees of freedom: both ends of a 90 % interval."""
-
-
-class Slope(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Trend of the score per minute with its 90 % interval."""
-
-    value: float
-    low: float
-    high: float
-    points: int
-    """Points in the window."""
-
-
-class Bins(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Weighted sums over runs of `size` messages each; at most 16, neighbours merge when all are full."""
-
-    size: int = 1
-    last: int = 0
-    """Messages in the last bin."""
-    weights: tuple[int, ...] = ()
-    sums: tuple[int, ...] = ()
 
 
 class Trajectory(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -150,66 +123,6 @@ def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
     )
 
 
-def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) -> Slope | None:
-    """Weighted least squares of s on t over the trailing window, per minute (section 9.3).
-
-    beta = sum w (t - t')(s - s') / sum w (t - t')^2, its variance from the residuals with n - 2 degrees of
-    freedom. None with fewer than `least` points, or when all carry the same time.
-
-    >>> fit_slope(
-    ...     [(0, 5000, 9000), (60000, 3000, 9000), (120000, 1000, 9000), (180000, -1000, 9000)],
-    ...     now_ms=180000,
-    ...     window_ms=180001,
-    ...     least=4,
-    ... )
-    Slope(value=-0.2, low=-0.2, high=-0.2, points=4)
-    """
-    since = now_ms - window_ms
-    count = 0
-    w_sum = wt = ws = wtt = wts = wss = 0.0
-    for at, score, weight in points:
-        if at > since:
-            t = (at - now_ms) / MINUTE
-            count += 1
-            w_sum += weight
-            wt += weight * t
-            ws += weight * score
-            wtt += weight * t * t
-            wts += weight * t * score
-            wss += weight * score * score
-    if count < least:
-        return None
-    spread = wtt - wt * wt / w_sum
-    if spread <= 1e-9 * w_sum:
-        return None
-    shared = wts - wt * ws / w_sum
-    value = shared / spread
-    residual = max(0.0, wss - ws * ws / w_sum - value * shared)
-    half = STUDENT_95[count - 3] * sqrt(residual / (count - 2) / spread)
-    return Slope(round(value) / SCALE, round(value - half) / SCALE, round(value + half) / SCALE, count)
-
-
-def classify_trend(slope: Slope | None, window_ms: int, parameters: Parameters) -> Trend:
-    """Name the trend after half the change over the window (section 9.3, Genesys cut points).
-
-    `not_calculated` with fewer than six points, or when the interval contains 0.
-
-    >>> classify_trend(Slope(-0.2, -0.3, -0.1, 6), 180_000, Parameters())
-    'slightly_declining'
-    >>> classify_trend(Slope(-0.2, -0.5, 0.1, 6), 180_000, Parameters())
-    'not_calculated'
-    """
-    if slope is None or slope.points < parameters.trend_points or slope.low <= 0.0 <= slope.high:
-        return "not_calculated"
-    half = max(-2.0, min(2.0, slope.value * window_ms / MINUTE)) / 2
-    small, large = parameters.trend_cuts
-    if abs(half) <= small:
-        return "no_change"
-    if half > 0:
-        return "improving" if half > large else "slightly_improving"
-    return "declining" if half < -large else "slightly_declining"
-
-
 def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) -> tuple[float, bool]:
     """One-sided CUSUM: C <- max(0, C + (base - s) - slack), alarm above the limit, then reset (section 9.3).
 
@@ -220,44 +133,6 @@ def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) 
     """
     raised = max(0.0, cusum + (base - score) - parameters.cusum_slack)
     return (0.0, True) if raised > parameters.cusum_alarm else (raised, False)
-
-
-def with_score(bins: Bins, weight: int, score: int) -> Bins:
-    """Add one message to the last bin, or begin a new one.
-
-    >>> with_score(with_score(Bins(), 10000, -5000), 10000, 2000)
-    Bins(size=1, last=1, weights=(10000, 10000), sums=(-50000000, 20000000))
-    """
-    weights, sums, size, last = bins.weights, bins.sums, bins.size, bins.last
-    if last < size and weights:
-        return Bins(size, last + 1, (*weights[:-1], weights[-1] + weight), (*sums[:-1], sums[-1] + weight * score))
-    if len(weights) == BINS:
-        weights, sums, size = _pairs(weights), _pairs(sums), size * 2
-    return Bins(size, 1, (*weights, weight), (*sums, weight * score))
-
-
-def quarters(bins: Bins) -> tuple[float, float]:
-    """Weighted means of the first and the last quarter of the messages, by count (section 9.3).
-
-    Exact up to 16 messages; beyond that the quarters end at the edge of a bin, so each holds at least a quarter
-    and at most 1/8 of all messages more.
-
-    >>> quarters(Bins(1, 1, (10000,) * 4, (-50000000, 0, 0, 20000000)))
-    (-0.5, 0.2)
-    """
-    count = (len(bins.weights) - 1) * bins.size + bins.last
-    if count <= 0:
-        return 0.0, 0.0
-    quarter = max(1, count // 4)
-    first = -(-quarter // bins.size)
-    final = 1 + max(0, -(-(quarter - bins.last) // bins.size))
-    begin = mean(sum(bins.weights[:first]), sum(bins.sums[:first]))
-    return begin, mean(sum(bins.weights[-final:]), sum(bins.sums[-final:]))
-
-
-def mean(weight: int, weighted: int) -> float:
-    """Weighted mean of scores from their integer sums, rounded to 1e-4; 0.0 of nothing."""
-    return round(weighted / weight) / SCALE if weight else 0.0
 
 
 def volatility(trajectory: Trajectory) -> float:
@@ -317,7 +192,3 @@ def _sign(score: int, least: float) -> int:
     if abs(score) < least * SCALE:
         return 0
     return 1 if score > 0 else -1
-
-
-def _pairs(values: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple([left + right for left, right in zip(values[::2], values[1::2], strict=True)])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 
 import msgspec
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from operators.records import CHANNELS, Message, RedactedText
+from operators.records import CHANNELS, Kind, Message, RedactedText, Speaker
 
 START_MS = 1_700_000_000_000
 LATENESS_MS = 120_000
@@ -60,58 +62,71 @@ class Disorder:
     arrival: list[Message]
 
 
-SCORES = st.integers(-100, 100).map(lambda hundredths: hundredths / 100)
-STEPS_S = st.sampled_from([0, 1, 5, 20, 45, 90, 200, 1000, 4000])
-SPEAKERS = st.sampled_from(["customer", "customer", "customer", "agent", "bot", "system"])
-KINDS = st.sampled_from(["utterance"] * 8 + ["opened", "closed", "hold", "transfer", "rating"])
+STEADY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For tests that fold histories: a slow machine makes them slow, not wrong."""
+
+STEPS_S = (0, 1, 5, 20, 45, 90, 200, 1000, 4000)
+SPEAKERS: tuple[Speaker, ...] = ("customer", "customer", "customer", "agent", "bot", "system")
+SPOKEN: Kind = "utterance"
+KINDS: tuple[Kind, ...] = (*[SPOKEN] * 8, "opened", "closed", "hold", "transfer", "rating")
 
 
 @st.composite
 def histories(draw: st.DrawFn, largest: int = 14, corrections: bool = True) -> list[Message]:
-    """Messages of one customer in event order; some have further revisions, some are taken back."""
+    """Messages of one customer in event order; some have further revisions, some are taken back.
+
+    Hypothesis chooses the length and a seed; drawing every field on its own would take most of a test's time.
+    """
+    random = Random(draw(st.integers(0, 2**32)))
     at = 0.0
     history: list[Message] = []
     for number in range(draw(st.integers(1, largest))):
-        at += draw(STEPS_S)
-        channel = draw(st.sampled_from(CHANNELS))
-        kind = draw(KINDS)
-        score = draw(SCORES)
-        first = message(
-            number,
-            at,
-            score,
-            channel=channel,
-            kind=kind,
-            interaction_id=f"{channel}-{draw(st.integers(0, 2))}",
-            speaker=draw(SPEAKERS),
-            queue=draw(st.sampled_from(["", "sales", "care"])),
-            weight=draw(st.sampled_from([0.0, 0.3, 0.9])),
-            abstained=draw(st.booleans()) and draw(st.booleans()),
-            flags=draw(st.integers(0, 127)),
-            rating=score if kind == "rating" else None,
-        )
+        at += random.choice(STEPS_S)
+        first = _any_message(random, number, at)
         history.append(first)
         if corrections:
-            history += _corrections(draw, first)
+            history += _corrections(random, first)
     return history
 
 
-def _corrections(draw: st.DrawFn, first: Message) -> list[Message]:
-    fate = draw(st.sampled_from(["stays"] * 5 + ["revised", "retracted", "both"]))
+def _any_message(random: Random, number: int, at_s: float) -> Message:
+    channel, kind, score = random.choice(CHANNELS), random.choice(KINDS), _score(random)
+    return message(
+        number,
+        at_s,
+        score,
+        channel=channel,
+        kind=kind,
+        interaction_id=f"{channel}-{random.randint(0, 2)}",
+        speaker=random.choice(SPEAKERS),
+        queue=random.choice(["", "sales", "care"]),
+        weight=random.choice([0.0, 0.3, 0.9]),
+        abstained=random.random() < 0.2,
+        flags=random.randint(0, 127),
+        rating=score if kind == "rating" else None,
+    )
+
+
+def _corrections(random: Random, first: Message) -> list[Message]:
+    fate = random.choice(["stays"] * 5 + ["revised", "retracted", "both"])
     further = []
     if fate in ("revised", "both"):
-        further.append(msgspec.structs.replace(first, revision=1, score=draw(SCORES), label="neutral"))
+        further.append(msgspec.structs.replace(first, revision=1, score=_score(random), label="neutral"))
     if fate in ("retracted", "both"):
         further.append(retraction(first, revision=2))
     return further
+
+
+def _score(random: Random) -> float:
+    return random.randint(-100, 100) / 100
 
 
 @st.composite
 def disorders(draw: st.DrawFn, corrections: bool = True) -> Disorder:
     """A history and an arrival of it in which no message is later than the allowed lateness."""
     history = draw(histories(corrections=corrections))
-    repeats = [sent for sent in history if draw(st.integers(0, 5)) == 0]
-    sent = history + repeats
-    delays = [draw(st.integers(0, LATENESS_MS)) for _ in sent]
+    random = Random(draw(st.integers(0, 2**32)))
+    sent = history + [again for again in history if random.random() < 0.2]
+    delays = [random.randint(0, LATENESS_MS) for _ in sent]
     order = sorted(range(len(sent)), key=lambda index: sent[index].event_ms + delays[index])
     return Disorder(history, [sent[index] for index in order])

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from operators.customer_state import CustomerState
 from operators.parameters import Parameters
 from operators.snapshots import SnapshotError
-from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, final_rows, reducer, run, sessions, turns
-from tests.strategies import START_MS, Disorder, disorders, histories, message, retraction
+from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, final_rows, reducer, run, sessions, turns
+from tests.strategies import START_MS, STEADY, Disorder, disorders, histories, message, retraction
 
 SNAPSHOTS = Path(__file__).resolve().parents[1] / "snapshots"
 
 
+@STEADY
 @given(disorders(), st.data())
 def test_a_step_leaves_its_input_untouched_and_gives_the_same_again(disorder: Disorder, data: st.DataObject) -> None:
     cut = data.draw(st.integers(1, len(disorder.arrival)))
@@ -32,6 +33,7 @@ def test_a_step_leaves_its_input_untouched_and_gives_the_same_again(disorder: Di
         assert before == steady.dump(state)
 
 
+@STEADY
 @given(disorders())
 def test_loading_what_was_dumped_is_the_same_state(disorder: Disorder) -> None:
     steady = reducer(rules=DEFAULT_RULES)
@@ -40,6 +42,7 @@ def test_loading_what_was_dumped_is_the_same_state(disorder: Disorder) -> None:
     assert state == steady.load(steady.dump(state))
 
 
+@STEADY
 @given(disorders())
 def test_the_whole_history_again_changes_nothing_and_gives_nothing(disorder: Disorder) -> None:
     steady = reducer(rules=DEFAULT_RULES)
@@ -51,6 +54,7 @@ def test_the_whole_history_again_changes_nothing_and_gives_nothing(disorder: Dis
         assert state == again
 
 
+@STEADY
 @given(histories(corrections=False), st.data())
 def test_retracted_is_as_if_never_sent(history: list, data: st.DataObject) -> None:  # type: ignore[type-arg]
     at = data.draw(st.integers(0, len(history) - 1))
@@ -59,9 +63,10 @@ def test_retracted_is_as_if_never_sent(history: list, data: st.DataObject) -> No
     _, with_it = run(reducer(SHORT_GAPS), [*history[: at + 1], taken, *history[at + 1 :]])
     _, without = run(reducer(SHORT_GAPS), [*history[:at], *history[at + 1 :]])
 
-    assert _contents(without) == _contents(with_it)
+    assert contents(without) == contents(with_it)
 
 
+@STEADY
 @given(histories(corrections=False), st.data())
 def test_the_final_revision_replaces_the_provisional_one(history: list, data: st.DataObject) -> None:  # type: ignore[type-arg]
     at = data.draw(st.integers(0, len(history) - 1))
@@ -158,9 +163,3 @@ def test_old_snapshots_load_and_go_on(path: Path) -> None:
 def test_a_snapshot_of_the_future_is_refused_in_words() -> None:
     with pytest.raises(SnapshotError, match="snapshot version 99 is not known"):
         reducer().load(msgspec.msgpack.encode([99]))
-
-
-def _contents(outputs: list) -> list:  # type: ignore[type-arg]
-    """Final rows without versions, which know of the retraction."""
-    rows = final_rows(outputs).values()
-    return sorted((msgspec.structs.replace(row, version=0) for row in rows), key=repr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from operators.customer_state import CustomerReducer, CustomerState, Output
 from operators.parameters import DAY, MINUTE, Parameters
 from operators.records import Escalation, Message, SessionUpdate, Turn
@@ -51,6 +53,12 @@ def final_rows(outputs: Sequence[Output]) -> dict[tuple[object, ...], Turn | Ses
         if key not in best or row.version >= best[key].version:
             best[key] = row
     return {key: row for key, row in best.items() if not row.deleted}
+
+
+def contents(outputs: Sequence[Output]) -> list[Turn | SessionUpdate]:
+    """Final rows without their versions."""
+    rows = final_rows(outputs).values()
+    return sorted((msgspec.structs.replace(row, version=0) for row in rows), key=repr)
 
 
 def turns(outputs: Sequence[Output]) -> list[Turn]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from operators.records import Escalation, Message
 from operators.rules import Rules
 from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, escalations, reducer, run
-from tests.strategies import START_MS, Disorder, disorders, message, retraction
+from tests.strategies import START_MS, STEADY, Disorder, disorders, message, retraction
 
 ANGER = 1 << 1
 URGENCY = 1 << 2
@@ -173,6 +173,7 @@ def test_provisional_messages_raise_at_level_one_only() -> None:
     assert steps(machine.on_message(state, final)[1]) == [("angry", "raised", 2, 60)]
 
 
+@STEADY
 @given(disorders())
 def test_what_is_told_agrees_with_itself_in_any_order(disorder: Disorder) -> None:
     """Versions count up from 1, each alert begins with raised or suppressed, and no state is told twice."""

@@ -9,7 +9,7 @@ from operators.parameters import DAY, HOUR, MINUTE, Parameters
 from operators.records import Message
 from operators.session import session_id
 from tests.operators.customers import SHORT_GAPS, reducer, run, sessions, turns
-from tests.strategies import START_MS, Disorder, disorders, message, retraction
+from tests.strategies import START_MS, STEADY, Disorder, disorders, message, retraction
 
 
 def cut_of(history: list[Message], parameters: Parameters) -> list[tuple[int, int]]:
@@ -24,6 +24,7 @@ def cut_of(history: list[Message], parameters: Parameters) -> list[tuple[int, in
     return [(start, last) for start, last, _ in spans]
 
 
+@STEADY
 @given(disorders(corrections=False))
 def test_the_cut_is_the_connected_components_of_what_events_cover(disorder: Disorder) -> None:
     _, outputs = run(reducer(SHORT_GAPS), disorder.arrival)
@@ -31,6 +32,7 @@ def test_the_cut_is_the_connected_components_of_what_events_cover(disorder: Diso
     assert cut_of(disorder.history, SHORT_GAPS) == [(row.started_ms, row.ended_ms) for row in sessions(outputs)]
 
 
+@STEADY
 @given(disorders())
 def test_every_turn_names_a_session_that_exists_and_covers_it(disorder: Disorder) -> None:
     _, outputs = run(reducer(SHORT_GAPS), disorder.arrival)

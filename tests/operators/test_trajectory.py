@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.bins import Bins, quarters, with_score
 from operators.mood import Sums, add, add_late, level_at, under_until
 from operators.parameters import DAY, MINUTE, Parameters
-from operators.trajectory import Bins, Slope, classify_trend, fit_slope, outcome, quarters, step_cusum, with_score
+from operators.slope import Slope, classify_trend, fit_slope
+from operators.trajectory import outcome, step_cusum
 from tests.operators.customers import reducer, run, sessions, turns
 from tests.strategies import message
 

@@ -1,0 +1,42 @@
+"""Find the phrases of keyword lists in a message, fast where there are none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+_WORD = re.compile(r"\w+")
+
+
+def has_words(phrase: str) -> bool:
+    """Whether there is anything to look for.
+
+    >>> has_words("see you"), has_words("?!")
+    (True, False)
+    """
+    return _WORD.search(phrase) is not None
+
+
+class KeywordMatcher:
+    """Finds phrases. The longest word of each phrase is looked up first, as most messages hold none of them."""
+
+    def __init__(self, keywords: Mapping[str, Iterable[str]]) -> None:
+        self._bits: dict[str, int] = {}
+        for bit, phrases in enumerate(keywords.values()):
+            for phrase in phrases:
+                words = " ".join(_WORD.findall(phrase.casefold()))
+                self._bits[words] = self._bits.get(words, 0) | 1 << bit
+        self._rare = frozenset(max(phrase.split(), key=len) for phrase in self._bits)
+        self._phrases = [(f" {phrase} ", bits) for phrase, bits in self._bits.items()]
+
+    def bits(self, text: str) -> int:
+        """Bit i is set when a phrase of list i occurs."""
+        words = _WORD.findall(text.casefold())
+        if self._rare.isdisjoint(words):
+            return 0
+        line = f" {' '.join(words)} "
+        found = 0
+        for phrase, bits in self._phrases:
+            if phrase in line:
+                found |= bits
+        return found

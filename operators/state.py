@@ -1,0 +1,88 @@
+"""The state of one customer: what it holds, how it is searched, how it is written down."""
+
+from __future__ import annotations
+
+import msgspec
+
+from operators import snapshots
+from operators.alerts import Told
+from operators.entry import Entry
+from operators.fold import Fold
+
+RING = 48
+"""Settled events that are remembered by hash, so that a repeat is dropped."""
+
+
+class CustomerState(msgspec.Struct, frozen=True):
+    """Everything kept of one customer between two messages."""
+
+    tenant: str
+    customer_key: int
+    settled: Fold = Fold()
+    tail: tuple[Entry, ...] = ()
+    ring: tuple[int, ...] = ()
+    """Hashes of the latest settled event ids, and beside them what was known of each."""
+    ranks: tuple[int, ...] = ()
+    told: tuple[Told, ...] = ()
+    closed: int = 0
+    """Knowledge at which the last session was declared closed; anything newer opens it again."""
+    folds: tuple[Fold, ...] = ()
+    """Fold after each entry of the tail: a cache, not part of a snapshot."""
+
+    @property
+    def current(self) -> Fold:
+        """The fold over all that is known."""
+        return self.folds[-1] if self.folds else self.settled
+
+
+def dump(state: CustomerState) -> bytes:
+    """Write a snapshot: everything but the cache."""
+    return snapshots.dump(
+        snapshots.Snapshot(
+            state.tenant,
+            state.customer_key,
+            state.settled,
+            state.tail,
+            state.ring,
+            state.ranks,
+            state.told,
+            state.closed,
+        )
+    )
+
+
+def load(blob: bytes) -> CustomerState:
+    """Read a snapshot; the folds after the tail's entries are still to be taken."""
+    read = snapshots.load(blob)
+    return CustomerState(
+        read.tenant, read.customer_key, read.settled, read.tail, read.ring, read.ranks, read.told, read.closed
+    )
+
+
+def find(tail: tuple[Entry, ...], id_hash: int) -> int:
+    """Index of the entry with that id, -1 for none; a living one before the tombstone that it left elsewhere."""
+    hashes = [entry.id_hash for entry in tail]
+    if id_hash not in hashes:
+        return -1
+    living = [index for index, entry in enumerate(tail) if entry.id_hash == id_hash and not entry.retracted]
+    return living[0] if living else hashes.index(id_hash)
+
+
+def insertion(tail: tuple[Entry, ...], entry: Entry) -> int:
+    """Index at which an entry keeps the tail sorted."""
+    index = len(tail)
+    while index and tail[index - 1].place > entry.place:
+        index -= 1
+    return index
+
+
+def last_of_sessions(folds: tuple[Fold, ...]) -> dict[str, Fold]:
+    """The last fold of each session, in event order."""
+    return {fold.session.id: fold for fold in folds if fold.session is not None}
+
+
+def remembered(state: CustomerState, entries: tuple[Entry, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Ring and ranks once these entries are settled."""
+    keep = len(entries) - RING
+    ring = (*state.ring[keep:], *[entry.id_hash for entry in entries])
+    return ring, (*state.ranks[keep:], *[entry.revision * 2 + entry.retracted for entry in entries])

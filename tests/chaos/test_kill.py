@@ -19,10 +19,10 @@ from flows.live import now_ms
 from flows.settings import Settings
 from infra import traffic
 from infra.kafka.broker import KafkaBroker
-from tests.chaos.stores import Store, embedded_store
+from tests.chaos.stores import Store, embedded_store, shared_store
 from tests.chaos.supervised import SupervisedJob, Topics
 from tests.kafka_traffic import identities
-from tests.oracle import expected, stub_parts
+from tests.oracle import Tables, expected, stub_parts
 from tests.store_reader import comparable, tables
 
 KILLS = 10
@@ -39,7 +39,7 @@ def processes(request: pytest.FixtureRequest) -> int:
 
 @contextmanager
 def store_for(processes: int, folder: Path) -> Iterator[Store]:
-    with embedded_store(folder) as store:
+    with embedded_store(folder) if processes == 1 else shared_store(folder) as store:
         yield store
 
 

@@ -1,6 +1,7 @@
 """A job to kill: copies a topic through the engine, one output for each input, with recovery.
 
-Run as `python tests/operators/copy_job.py BROKERS SOURCE TARGET STATE_FOLDER`; SIGTERM drains it.
+Run as `python tests/operators/copy_job.py BROKERS SOURCE TARGET STATE_FOLDER SCAN_LIMIT`; SIGTERM drains it.
+A scan limit of 0 switches off what keeps repeats out: tests show with it that they would notice.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def copies(item: Raw | StreamTime) -> list[tuple[str, Outgoing]]:
     return [(name, Outgoing(identity=name, payload=item.payload or b""))]
 
 
-def main(brokers: str, source: str, target: str, folder: str) -> None:
+def main(brokers: str, source: str, target: str, folder: str, scan_limit: str) -> None:
     """Copy until SIGTERM."""
     stop, state = threading.Event(), Path(folder)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -38,7 +39,7 @@ def main(brokers: str, source: str, target: str, folder: str) -> None:
         init_db_dir(state, 1)
     flow = Dataflow("copy")
     read = op.input("in", flow, KafkaSource(brokers, (source,), settings=FAST, stop=stop.is_set))
-    sink = KafkaSink(brokers, target, settle_seconds=0.5)
+    sink = KafkaSink(brokers, target, settle_seconds=0.5, scan_limit=int(scan_limit))
     op.output("out", op.flat_map("copies", read, copies), sink)
     cluster_main(flow, [], 0, epoch_interval=timedelta(seconds=0.3), recovery_config=RecoveryConfig(folder))
 

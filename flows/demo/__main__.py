@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -36,6 +36,8 @@ EPILOG = """examples:
   make demo ARGS="--keep-running"               round after round until Ctrl-C
 
 On a terminal a live wallboard is drawn; with CI=true or in a pipe the main figures are said in a line now and then.
+UNDERTONE_MODEL_DIR, UNDERTONE_RULES and UNDERTONE_SCORER apply here too; other UNDERTONE_* variables are for real jobs
+and are left out.
 Exit status: 0 when all adds up; 1 when a record is unexplained, a rule family never rose, or a part failed."""
 
 
@@ -64,12 +66,24 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--seed", type=int, default=7, help="which customers and words (default 7)")
-    made.add_argument("--customers", type=int, default=120, help="how many customers a round (default 120)")
-    made.add_argument("--speed", type=float, default=25.0, help="event seconds per second (default 25)")
+    made.add_argument("--customers", type=positive(int), default=120, help="how many customers a round (default 120)")
+    made.add_argument("--speed", type=positive(float), default=25.0, help="event seconds per second (default 25)")
     made.add_argument("--state", type=Path, default=Path(".state/demo"), help="folder (default .state/demo)")
     made.add_argument("--plain", action="store_true", help="lines instead of the wallboard, also on a terminal")
     made.add_argument("--keep-running", action="store_true", help="play round after round until Ctrl-C")
     return made
+
+
+def positive(read: Callable[[str], float]) -> Callable[[str], float]:
+    """Read a number that must be above 0."""
+
+    def checked(text: str) -> float:
+        number = read(text)
+        if number <= 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return number
+
+    return checked
 
 
 def _demo(asked: argparse.Namespace, console: Console) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 import msgspec
@@ -50,36 +51,36 @@ class Condition(Protocol):
 Number = Callable[[Facts], "float | None"]
 
 NUMBERS: dict[str, Number] = {
-    "level": lambda f: f.turn.level,
-    "customer_level": lambda f: f.turn.customer_level,
-    "carried": lambda f: f.turn.carried,
-    "last": lambda f: f.turn.score,
-    "streak": lambda f: f.turn.streak,
-    "slope": lambda f: f.turn.slope,
-    "slope_high": lambda f: f.turn.slope_high,
+    "level": attrgetter("turn.level"),
+    "customer_level": attrgetter("turn.customer_level"),
+    "carried": attrgetter("turn.carried"),
+    "last": attrgetter("turn.score"),
+    "streak": attrgetter("turn.streak"),
+    "slope": attrgetter("turn.slope"),
+    "slope_high": attrgetter("turn.slope_high"),
     "shift": lambda f: f.shift(),
-    "volatility": lambda f: f.turn.volatility,
-    "cusum": lambda f: f.turn.cusum,
+    "volatility": attrgetter("turn.volatility"),
+    "cusum": attrgetter("turn.cusum"),
     "under_s": lambda f: f.turn.under_ms / 1000,
     "silence_s": lambda f: f.silence_ms / 1000,
     "overtalk_s": lambda f: f.overtalk_ms / 1000,
     "response_s": lambda f: f.wait_ms / 1000,
-    "contacts_24h": lambda f: f.turn.contacts_24h,
-    "contacts_7d": lambda f: f.turn.contacts_7d,
-    "hops": lambda f: f.turn.hops,
-    "rating": lambda f: f.rating,
-    "messages": lambda f: f.turn.messages,
-    "evidence": lambda f: f.turn.level_evidence,
-    "customer_evidence": lambda f: f.turn.customer_evidence,
+    "contacts_24h": attrgetter("turn.contacts_24h"),
+    "contacts_7d": attrgetter("turn.contacts_7d"),
+    "hops": attrgetter("turn.hops"),
+    "rating": attrgetter("rating"),
+    "messages": attrgetter("turn.messages"),
+    "evidence": attrgetter("turn.level_evidence"),
+    "customer_evidence": attrgetter("turn.customer_evidence"),
 }
 CLAIMS: dict[str, Callable[[Facts], bool]] = {
-    "change_point": lambda f: f.change_point,
-    "provisional": lambda f: f.turn.provisional,
+    "change_point": attrgetter("change_point"),
+    "provisional": attrgetter("turn.provisional"),
 }
 CHOICES: dict[str, tuple[Callable[[Facts], str], tuple[str, ...]]] = {
-    "label": (lambda f: f.turn.label, ("negative", "neutral", "positive")),
+    "label": (attrgetter("turn.label"), ("negative", "neutral", "positive")),
     "kind": (
-        lambda f: f.turn.kind,
+        attrgetter("turn.kind"),
         ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating"),
     ),
 }

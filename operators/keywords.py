@@ -31,10 +31,10 @@ class KeywordMatcher:
 
     def bits(self, text: str) -> int:
         """Bit i is set when a phrase of list i occurs."""
-        words = _WORD.findall(text.casefold())
-        if self._rare.isdisjoint(words):
+        folded = text.casefold()
+        if not any(map(folded.__contains__, self._rare)):
             return 0
-        line = f" {' '.join(words)} "
+        line = f" {' '.join(_WORD.findall(folded))} "
         found = 0
         for phrase, bits in self._phrases:
             if phrase in line:

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tokenizers import Tokenizer
 
 from models.bundle import DEFAULT, Config, sha256, write_manifest
 from models.calibration import Calibration, fit, identity, sigmoid, softmax
-from models.graph import Builder, Range, best_range, with_outputs
+from models.graph import Builder, Range, best_range, column_factors, with_outputs
 from models.labelled import counted, logits_of
 from models.scorer import OnnxScorer, open_session
 from models.sources import Example, read_all
@@ -29,6 +30,7 @@ from models.train import base_folder, load_averaged
 
 RANGE_TEXTS = 512
 PROOF_TEXTS = 1600
+TOKENS_PER_CHUNK = 120
 PRECISION = 0.7
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -52,17 +54,24 @@ def scorer_of(model: Any, config: Config, calibration: Calibration | None = None
 
 def measure_ranges(builder: Builder, model: Any, config: Config, texts: Sequence[str]) -> dict[str, Range]:
     """Run the float model over `texts` and choose a range for each input of a large product."""
-    names = list(dict.fromkeys(builder.activations))
+    names = list(builder.products)
     scorer = scorer_of(with_outputs(model, names), config)
     seen: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
+    largest: dict[str, npt.NDArray[np.float32]] = {}
     dice = np.random.default_rng(0)
     for chunk in scorer.chunks(scorer.encode(texts)):
         real = chunk.feed["attention_mask"].astype(bool)
         for name, values in zip(names, scorer.session.run(names, chunk.feed), strict=True):
-            flat = values[real].ravel()
-            extremes = np.array([flat.min(), flat.max()], np.float32)
-            seen[name].append(np.concatenate([dice.choice(flat, 20_000), extremes]))
-    return {name: best_range(np.concatenate(parts)) for name, parts in seen.items()}
+            tokens = values[real]
+            top = np.abs(tokens).max(axis=0)
+            largest[name] = np.maximum(largest.get(name, top), top)
+            seen[name].append(tokens[dice.integers(0, len(tokens), TOKENS_PER_CHUNK)])
+    return {name: _range_of(builder, name, np.concatenate(seen[name]), largest[name]) for name in names}
+
+
+def _range_of(builder: Builder, name: str, values: npt.NDArray[np.float32], largest: npt.NDArray[np.float32]) -> Range:
+    factors = column_factors(largest, builder.weights[f"{builder.products[name]}.weight"].T)
+    return replace(best_range((values / factors).ravel()), factors=factors)
 
 
 def _mixed(examples: Sequence[Example], count: int) -> list[str]:
@@ -115,23 +124,27 @@ def _version(model: Any, place: str) -> str:
     return f"undertone-{'l6' if place == 'last' else 'l3'}-{digest}"
 
 
+def small_model(weights: Arrays, layers: int, place: str, train_rows: Sequence[Example]) -> tuple[Any, Any]:
+    """The int8 and the float graph of one student; ranges are measured on training text."""
+    draft = Config(model_version="draft")
+    builder = Builder(weights, layers, place, None)
+    exact = builder.build()
+    ranges = measure_ranges(builder, exact, draft, _mixed(train_rows, RANGE_TEXTS))
+    return Builder(weights, layers, place, ranges).build(), exact
+
+
 def export(checkpoint: Path, examples: Sequence[Example], folder: Path, place: str = "last") -> dict[str, Any]:
     """Write the bundle of one student (`place` "last" or "exit") and return the proof of its agreement with float."""
-    layers = 6 if place == "last" else 3
-    weights = weights_of(checkpoint)
     held_out = [example for example in examples if example.part == "dev"]
-    draft = Config(model_version="draft", base="all-MiniLM-L6-v2")
-    float_builder = Builder(weights, layers, place, None)
-    exact = float_builder.build()
-    texts = _mixed([example for example in examples if example.part == "train"], RANGE_TEXTS)
-    ranges = measure_ranges(float_builder, exact, draft, texts)
-    small = Builder(weights, layers, place, ranges).build()
-    config = msgspec.structs.replace(draft, model_version=_version(small, place))
+    train_rows = [example for example in examples if example.part == "train"]
+    small, exact = small_model(weights_of(checkpoint), 6 if place == "last" else 3, place, train_rows)
+    config = Config(model_version=_version(small, place), base="all-MiniLM-L6-v2")
     scorer = scorer_of(small, config)
-    proof = agreement(scorer_of(exact, draft), scorer, _mixed(held_out, PROOF_TEXTS))
+    proof_texts = _mixed(held_out, PROOF_TEXTS)
+    proof = agreement(scorer_of(exact, config), scorer, proof_texts)
     calibration = fit(logits_of(scorer, counted(held_out)), precision=PRECISION)
     _save(folder, small, config, calibration)
-    made = {"proof": proof, "checkpoint": sha256(checkpoint), "same_tokens": same_tokens(texts, folder)}
+    made = {"proof": proof, "checkpoint": sha256(checkpoint), "same_tokens": same_tokens(proof_texts, folder)}
     write_manifest(folder, made)
     return made
 

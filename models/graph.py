@@ -23,10 +23,15 @@ HEADS = 12
 
 @dataclass(frozen=True)
 class Range:
-    """Fixed scale and zero point of one activation tensor, unsigned eight bits."""
+    """Fixed scale and zero point of one activation tensor, unsigned eight bits.
+
+    `factors` divide its columns first (and multiply the rows of the weight): a few columns of a layer norm's output are
+    far larger than the rest and would take all the steps for themselves.
+    """
 
     scale: float
     zero: int
+    factors: npt.NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -64,19 +69,23 @@ class Builder:
     def __init__(self, weights: Arrays, layers: int, place: str, ranges: Mapping[str, Range] | None) -> None:
         self.weights, self.layers, self.place, self.ranges = weights, layers, place, ranges
         self.graph = Graph()
-        self.activations: list[str] = []
-        """Inputs of the large products, for measuring their ranges."""
+        self.products: dict[str, str] = {}
+        """Input tensor of each large product -> name of its weight, for measuring ranges."""
 
     def linear(self, x: str, name: str) -> str:
         """One affine map of the last axis."""
-        self.activations.append(x)
+        self.products[x] = name
         weight, bias = self.weights[f"{name}.weight"].T, self.weights[f"{name}.bias"]
         offset = self.graph.constant(f"{name}.bias", bias)
         if self.ranges is None:
             product = self.graph.node("MatMul", [x, self.graph.constant(f"{name}.weight", weight)], f"{name}.product")
             return self.graph.node("Add", [product, offset], f"{name}.out")
-        quantised, scale = quantise_weight(weight)
         known = self.ranges[x]
+        if known.factors is not None:
+            weight = weight * known.factors[:, None]
+            shrink = self.graph.constant(f"{name}.shrink", (1.0 / known.factors).astype(np.float32))
+            x = self.graph.node("Mul", [x, shrink], f"{name}.even")
+        quantised, scale = quantise_weight(weight)
         a_scale = self.graph.constant(f"{name}.a_scale", np.array(known.scale, np.float32))
         a_zero = self.graph.constant(f"{name}.a_zero", np.array(known.zero, np.uint8))
         small = self.graph.node("QuantizeLinear", [x, a_scale, a_zero], f"{name}.in8")
@@ -168,6 +177,14 @@ def with_outputs(model: Any, names: list[str]) -> Any:
     for name in dict.fromkeys(names):
         watched.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     return watched
+
+
+def column_factors(largest: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Divisors of columns that share their spread evenly between activation (`largest` by column) and weight rows."""
+    rows = np.abs(weight).max(axis=1)
+    factors = np.sqrt(np.maximum(largest, 1e-3) / np.maximum(rows, 1e-3))
+    even: npt.NDArray[np.float32] = (factors / np.exp(np.log(factors).mean())).astype(np.float32)
+    return even
 
 
 def best_range(values: npt.NDArray[np.float32]) -> Range:

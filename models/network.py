@@ -92,6 +92,17 @@ class Network(nn.Module):  # type: ignore[misc]  # idem
                 early = x
         return (*self._read(x, attention, "last"), *self._read(early, attention, "exit"))
 
+    def freeze(self, layers: int) -> None:
+        """Leave the word vectors and, where `layers` > 0, everything below that layer as they are.
+
+        The word vectors are half of all parameters and cost a tenth of a step; each frozen layer saves an eighth.
+        """
+        frozen = [self.words, *([self.places, self.norm, *self.layers[:layers]] if layers else [])]
+        for part in frozen:
+            part.requires_grad_(False)
+        if layers:
+            self.kind.requires_grad_(False)
+
     def _read(self, x: Tensor, attention: Tensor, place: str) -> tuple[Tensor, Tensor]:
         weights = attention.float().unsqueeze(-1)
         mean = (x * weights).sum(1) / weights.sum(1).clamp(min=1.0)
@@ -100,10 +111,7 @@ class Network(nn.Module):  # type: ignore[misc]  # idem
 
 
 def pretrained(folder: Path) -> Network:
-    """Load the base encoder's weights from a folder with `model.safetensors`; the heads start small and random.
-
-    Word vectors stay as they are: half of all parameters, and a tenth of the time of a step.
-    """
+    """Load the base encoder's weights from a folder with `model.safetensors`; the heads start small and random."""
     stored = load_file(str(folder / "model.safetensors"))
     network = Network(Shape())
     state = network.state_dict()
@@ -122,5 +130,4 @@ def pretrained(folder: Path) -> Network:
             state[f"{here}.down.{end}"] = stored[f"{there}.output.dense.{end}"]
             state[f"{here}.norm2.{end}"] = stored[f"{there}.output.LayerNorm.{end}"]
     network.load_state_dict(state)
-    network.words.weight.requires_grad_(False)
     return network

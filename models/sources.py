@@ -245,7 +245,8 @@ def _nlupp(row: Row) -> Example:
     return _task_talk(row, part, urgency)
 
 
-_READERS: dict[str, Callable[[Row], "Example | list[Example] | None"]] = {
+Reader = Callable[[Row], "Example | list[Example] | None"]
+_FILES: dict[str, Reader] = {
     "semeval_twitter_2013_2016": _semeval,
     "goemotions": _goemotions,
     "nhs_fft_survey": _nhs,
@@ -259,6 +260,12 @@ _READERS: dict[str, Callable[[Row], "Example | list[Example] | None"]] = {
     "banking77": _banking77,
     "nlupp": _nlupp,
 }
+READERS: dict[str, Reader] = {
+    **{name: reader for name, reader in _FILES.items() if name not in ("se_github_jira", "jira_emotion")},
+    **dict.fromkeys(("se_github", "se_jira"), _labelled_only),
+    **dict.fromkeys(("jira_deva", "jira_emotion_binary"), _jira),
+}
+"""By the `source` of a row."""
 
 
 def read_corpus(folder: Path = CORPUS) -> Iterator[Example]:
@@ -289,7 +296,7 @@ def _corpus_example(path: Path, number: int, cells: list[str]) -> Example:
 
 def read_shared(folder: Path) -> Iterator[Example]:
     """Read the shared sets under `folder` (`UNDERTONE_TRAINING_DATA`), in the order of their names."""
-    for name, reader in sorted(_READERS.items()):
+    for name, reader in sorted(_FILES.items()):
         path = folder / f"{name}.jsonl.gz"
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:

@@ -70,6 +70,7 @@ class Plan:
     exit_weight: float = 0.5
     distil_weight: float = 0.5
     checkpoint_seconds: float = 150.0
+    freeze_layers: int = 0
     seed: int = 7
 
 
@@ -184,6 +185,7 @@ class Run:
         self.plan, self.total, self.path = plan, total_steps, folder / "checkpoint.pt"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = pretrained(base_folder()).to(self.device)
+        self.network.freeze(plan.freeze_layers)
         heads = list(self.network.heads.parameters())
         named = self.network.named_parameters()
         body = [parameter for name, parameter in named if not name.startswith(("heads.", "words."))]
@@ -290,13 +292,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--budget-minutes", type=float, default=0.0, help="shrink the schedule to this time")
     parser.add_argument("--rounds", type=float, default=Plan.rounds, help="rounds over the data mix, without a budget")
     parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate of the encoder")
+    parser.add_argument("--freeze-layers", type=int, default=0, help="leave the lowest layers as they are (faster)")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2, help="cores to use")
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")
     torch.set_num_threads(given.threads)
-    plan = Plan(rounds=given.rounds, budget_minutes=given.budget_minutes, rate=given.rate, seed=given.seed)
+    plan = Plan(
+        rounds=given.rounds,
+        budget_minutes=given.budget_minutes,
+        rate=given.rate,
+        freeze_layers=given.freeze_layers,
+        seed=given.seed,
+    )
     train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)
 
 

@@ -1,0 +1,109 @@
+"""The result tables of `MODEL_CARD.md`, made from `evaluation.json` so that the two cannot disagree."""
+
+from pathlib import Path
+
+import msgspec
+
+from models.evaluate import Block
+from models.labels import TAGS
+
+START, END = "<!-- results: written by python -m models.report -->", "<!-- end of results -->"
+
+
+def _interval(pair: tuple[float, float]) -> str:
+    return f"{pair[0]:.3f}-{pair[1]:.3f}"
+
+
+def _sentiment_table(blocks: Block, title: str) -> list[str]:
+    lines = [
+        f"| {title} | rows | macro recall (95 %) | macro-F1 | accuracy | accuracy when not abstaining (kept) "
+        "| calibration error (of pure chance) | wrong sign |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, b in blocks.items():
+        lines.append(
+            f"| {name} | {b['rows']} | {b['macro_recall']:.3f} ({_interval(b['macro_recall_interval'])}) "
+            f"| {b['macro_f1']:.3f} | {b['accuracy']:.3f} | {b['kept_accuracy']:.3f} ({b['kept_share']:.0%}) "
+            f"| {b['calibration_error']:.3f} ({b['calibration_error_by_chance']:.3f}) | {b['wrong_sign']:.1%} |"
+        )
+    return lines
+
+
+def _tag_table(tags: Block) -> list[str]:
+    lines = [
+        "| tag | rows | AUC (95 %) | average precision (95 %) | precision of the flag (95 %) | recall of the flag |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for group in ("shared", "corpus"):
+        for tag in TAGS:
+            b = tags[group].get(tag)
+            if b:
+                lines.append(
+                    f"| {tag}, {group} | {b['rows']} ({b['positives']} positive) "
+                    f"| {b['auc']:.3f} ({_interval(b['auc_interval'])}) "
+                    f"| {b['average_precision']:.3f} ({_interval(b['average_precision_interval'])}) "
+                    f"| {b['flag_precision'] or 0:.3f} ({_interval(b['flag_precision_interval'])}) "
+                    f"| {b['flag_recall'] or 0:.3f} |"
+                )
+    return lines
+
+
+def _students(made: Block) -> list[str]:
+    speeds = made["speed"]["messages_per_second_per_core"]
+    tweets = "semeval_twitter_2013_2016"
+    rows = [
+        ("shipped: 6 layers", made["sentiment"], speeds["shipped"]),
+        ("early exit: 3 layers", made["exit_student"]["sentiment"], speeds["exit_student"]),
+    ]
+    lines = [
+        "| student | macro recall, tweets | macro recall, own corpus | messages/s/core |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, sentiment, rate in rows:
+        sources = sentiment["sources"]
+        lines.append(
+            f"| {name} | {sources[tweets]['macro_recall']:.3f} | {sources['corpus']['macro_recall']:.3f} | {rate:.0f} |"
+        )
+    lines.append(f"| plain MiniLM-L6, dynamic int8 | - | - | {speeds['plain_minilm_l6_int8']:.0f} |")
+    return lines
+
+
+def results(made: Block) -> str:
+    """All tables as Markdown."""
+    proof, speed, talk = made["agreement_with_float"], made["speed"], made["task_talk"]
+    quantiles = ", ".join(f"{q} %: {n}" for q, n in speed["tokens_quantiles"].items())
+    parts = [
+        f"Model `{made['model_version']}`, calibration `{made['calibration_version']}`.",
+        "### Sentiment by channel",
+        "\n".join(_sentiment_table(made["sentiment"]["channels"], "channel")),
+        "### Sentiment by source",
+        "\n".join(_sentiment_table(made["sentiment"]["sources"], "source")),
+        f"### Tags (flags chosen for a precision of {made['precision_target']:.2f})",
+        "\n".join(_tag_table(made["tags"])),
+        "### Plain task talk",
+        "\n".join(
+            f"- {name}: {b['flagged_share']:.1%} of {b['rows']} requests, questions and confirmations were called "
+            f"negative or got a negative tag (95 %: {b['interval'][0]:.1%}-{b['interval'][1]:.1%})."
+            for name, b in talk.items()
+        ),
+        "### Int8 against float",
+        f"On {proof['texts']} held-out texts: probabilities of sentiment differ by "
+        f"{proof['sentiment_mean_difference']:.4f} on average and {proof['sentiment_max_difference']:.3f} at most, those "
+        f"of tags by {proof['tags_mean_difference']:.4f} and {proof['tags_max_difference']:.3f}; "
+        f"{proof['label_flips']:.2%} of labels and {proof['tag_flips']:.2%} of tag "
+        f"decisions at one half flip. The bundle has {made['bundle_bytes'] / 1e6:.1f} MB.",
+        "### Speed",
+        f"CPU time of one thread, {speed['texts']} texts tokenised beforehand, in chunks of 32 of like length; mean "
+        f"{speed['tokens_mean']} tokens ({quantiles}).",
+        "\n".join(_students(made)),
+    ]
+    return "\n\n".join(parts)
+
+
+def update_card(bundle: Path) -> None:
+    """Write the tables of the bundle's `evaluation.json` into its card, between the two marks."""
+    path = bundle / "MODEL_CARD.md"
+    made = msgspec.json.decode((bundle / "evaluation.json").read_bytes())
+    before, _, rest = path.read_text(encoding="utf-8").partition(START)
+    after = rest.partition(END)[2]
+    path.write_text(f"{before}{START}\n\n{results(made)}\n\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,91 @@
+"""Has the traffic moved away from what the model was calibrated on? Reference distributions and their comparison.
+
+The bundle's `drift.json` holds, for each channel, how held-out rows spread over bins of the score, of the length in
+tokens and of the share of unknown tokens, and how often each tag was flagged. `psi` compares live traffic with it:
+under 0.1 nothing moved, 0.1-0.25 look, above 0.25 check the calibration (the usual bands of credit scoring).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from models.labels import CHANNELS, TAGS
+
+SCORE_EDGES = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
+LENGTH_EDGES = (4, 7, 11, 16, 24, 36, 64, 127)
+UNKNOWN_EDGES = (0.0001, 0.02, 0.05, 0.1, 0.2)
+EDGES: Mapping[str, Sequence[float]] = {"score": SCORE_EDGES, "length": LENGTH_EDGES, "unknown": UNKNOWN_EDGES}
+FLOOR = 1e-3
+"""Smallest share of a bin, so that an empty bin does not make the index infinite."""
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """Distributions of one channel: counts by bin for each measure, flags by tag, and rows behind them."""
+
+    rows: int
+    bins: dict[str, list[int]]
+    flags: dict[str, int]
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Values of some live messages of one channel; parallel sequences."""
+
+    score: Sequence[float]
+    length: Sequence[float]
+    unknown: Sequence[float]
+    flags: Mapping[str, int]
+
+
+def counts(values: Sequence[float] | npt.NDArray[np.floating], edges: Sequence[float]) -> list[int]:
+    """How many values fall into each of the len(edges) + 1 bins; a bin holds its lower edge.
+
+    >>> counts([0.0, 0.5, 2.0], [0.5, 1.0])
+    [1, 1, 1]
+    """
+    places = np.searchsorted(np.asarray(edges), np.asarray(values, np.float64), side="right")
+    return [int(count) for count in np.bincount(places, minlength=len(edges) + 1)]
+
+
+def psi(expected: Sequence[int], found: Sequence[int]) -> float:
+    """Population stability index of two histograms over the same bins; 0 when they have the same shape.
+
+    >>> psi([10, 20, 30], [1, 2, 3])
+    0.0
+    """
+    if len(expected) != len(found):
+        raise ValueError("the histograms have different bins")
+    if not sum(expected) or not sum(found):
+        return 0.0
+    p = np.maximum(np.asarray(expected) / sum(expected), FLOOR)
+    q = np.maximum(np.asarray(found) / sum(found), FLOOR)
+    return round(float(((q - p) * np.log(q / p)).sum()), 4)
+
+
+def reference(window: Window) -> Reference:
+    """Count a window into the bins of the reference."""
+    bins = {name: counts(getattr(window, name), edges) for name, edges in EDGES.items()}
+    return Reference(rows=len(window.score), bins=bins, flags={tag: int(window.flags.get(tag, 0)) for tag in TAGS})
+
+
+def compare(base: Reference, now: Reference) -> dict[str, float]:
+    """Stability index of each measure, and of each tag's flag rate as `tag_<name>`."""
+    found = {name: psi(base.bins[name], now.bins[name]) for name in EDGES}
+    for tag in TAGS:
+        before = [base.flags[tag], base.rows - base.flags[tag]]
+        found[f"tag_{tag}"] = psi(before, [now.flags[tag], now.rows - now.flags[tag]])
+    return found
+
+
+def load(bundle_dir: Path) -> dict[str, Reference]:
+    """The references of a bundle by channel; empty when it brings none."""
+    path = bundle_dir / "drift.json"
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Reference]) if path.exists() else {}
+
+
+def save(bundle_dir: Path, windows: Mapping[str, Window]) -> None:
+    """Write the references of the channels that have rows."""
+    made = {channel: reference(windows[channel]) for channel in CHANNELS if channel in windows}
+    (bundle_dir / "drift.json").write_bytes(msgspec.json.encode(made, order="sorted") + b"\n")

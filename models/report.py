@@ -1,0 +1,251 @@
+"""Everything the model card says in numbers, from one command: `python -m models.report`. Needs the `train` extra.
+
+Writes `evaluation.json` into the bundle and the result tables into its `MODEL_CARD.md`. Probabilities are judged
+crosswise: the held-out rows are cut in two by scenario, each half is calibrated on the other, and both are then
+measured together; the calibration that ships uses both. Speed is CPU time of one thread, so a busy machine changes it
+little.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from models.bundle import DEFAULT, Config, verify, write_manifest
+from models.calibration import Applied, Calibrator, LabelledLogits, expected_error, fit
+from models.card import update_card
+from models.drift import Window, save
+from models.evaluate import Block, sentiment_block, tag_block
+from models.export import scorer_of, small_model, weights_of
+from models.graph import Builder
+from models.labelled import JUDGED_SENTIMENT, half, logits_of, take
+from models.labels import CHANNELS, NEGATIVE_TAGS, TAGS
+from models.measures import wilson
+from models.scorer import Encodings, OnnxScorer, lacks_evidence
+from models.sources import Example, read_all
+
+SPEED_TEXTS = 512
+TASK_TALK = frozenset({"banking77", "nlupp"})
+
+
+def cross_fitted(rows: LabelledLogits, examples: Sequence[Example], precision: float) -> Applied:
+    """Calibrated outputs of all rows, each half by the fit of the other."""
+    halves = np.array([half(example) for example in examples])
+    parts: dict[int, Applied] = {}
+    for side in (0, 1):
+        fitted = fit(take(rows, np.flatnonzero(halves != side).tolist()), precision=precision)
+        mine = take(rows, np.flatnonzero(halves == side).tolist())
+        parts[side] = Calibrator(fitted).apply(mine.sentiment_logits, mine.tag_logits, mine.channels)
+    joined = []
+    for place in range(4):
+        shape = (len(examples), *parts[0][place].shape[1:])
+        whole = np.zeros(shape, parts[0][place].dtype)
+        for side in (0, 1):
+            whole[halves == side] = parts[side][place]
+        joined.append(whole)
+    return Applied(*joined)
+
+
+def noise_floor(p: npt.NDArray[np.floating], repeats: int = 20) -> float:
+    """Calibration error that a perfectly calibrated model with these probabilities would show at this sample size."""
+    dice = np.random.default_rng(0)
+    totals = np.cumsum(p, axis=1)
+    drawn = [(dice.random((len(p), 1)) > totals / totals[:, -1:]).sum(axis=1) for _ in range(repeats)]
+    return round(float(np.mean([expected_error(p, truths) for truths in drawn])), 4)
+
+
+def sentiment_results(applied: Applied, examples: Sequence[Example]) -> Block:
+    """Sentiment by channel and by source, over rows whose sentiment people judged."""
+    truths = np.array([example.sentiment if example.source in JUDGED_SENTIMENT else -1 for example in examples])
+    channels = np.array([example.channel for example in examples])
+    sources = np.array([example.source for example in examples])
+    found: Block = {"channels": {}, "sources": {}}
+    for kind, names, values in (("channels", ("all", *CHANNELS), channels), ("sources", JUDGED_SENTIMENT, sources)):
+        for name in sorted(names):
+            chosen = (truths >= 0) & ((values == name) | (name == "all"))
+            if chosen.any():
+                block = sentiment_block(applied.p[chosen], applied.unsure[chosen], truths[chosen])
+                block["calibration_error_by_chance"] = noise_floor(applied.p[chosen])
+                found[kind][name] = block
+    return found
+
+
+def tag_results(applied: Applied, examples: Sequence[Example]) -> Block:
+    """Tags on the shared held-out rows and on our own held-out scenarios, apart."""
+    own = np.array([example.source == "corpus" for example in examples])
+    targets = np.array([example.tag_targets for example in examples])
+    known = np.array([example.tags_annotated for example in examples])
+    found: Block = {"shared": {}, "corpus": {}}
+    for name, group in (("shared", ~own), ("corpus", own)):
+        for place, tag in enumerate(TAGS):
+            chosen = group & known[:, place]
+            if chosen.any() and targets[chosen, place].any():
+                block = tag_block(applied.tags[chosen, place], applied.flagged[chosen, place], targets[chosen, place])
+                found[name][tag] = block
+    return found
+
+
+def task_talk(applied: Applied, examples: Sequence[Example]) -> Block:
+    """How often plain requests and questions are called negative or get a negative tag."""
+    bad = [TAGS.index(tag) for tag in NEGATIVE_TAGS]
+    alarmed = (applied.p.argmax(axis=1) == 0) | applied.flagged[:, bad].any(axis=1)
+    found: Block = {}
+    for name, sources in (("shared", TASK_TALK), ("corpus", {"corpus"})):
+        chosen = np.array(
+            [e.source in sources and e.sentiment == 1 and not any(t > 0.5 for t in e.tag_targets) for e in examples]
+        )
+        hits = int(alarmed[chosen].sum())
+        found[name] = {
+            "rows": int(chosen.sum()),
+            "flagged_share": round(hits / max(int(chosen.sum()), 1), 4),
+            "interval": wilson(hits, int(chosen.sum())),
+        }
+    return found
+
+
+def _cpu_rate(scorer: OnnxScorer, encodings: Encodings, repeats: int = 3) -> float:
+    scorer.run(Encodings(encodings.ids[:64]))
+    chunks = scorer.chunks(encodings)
+    best = float("inf")
+    for _ in range(repeats):
+        before = time.process_time()
+        for chunk in chunks:
+            scorer.session.run(None, chunk.feed)
+        best = min(best, time.process_time() - before)
+    return round(len(encodings.ids) / best, 1)
+
+
+def plain_int8(weights: dict[str, npt.NDArray[np.float32]], config: Config) -> OnnxScorer:
+    """MiniLM-L6 as one would quantise it without thought: ONNX Runtime's dynamic int8 of the plain graph."""
+    with TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(Builder(weights, 6, "last", None).build(), str(source))
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+        return scorer_of(onnx.load(str(target)), config)
+
+
+def speed(shipped: OnnxScorer, exit_student: OnnxScorer, plain: OnnxScorer, texts: Sequence[str]) -> Block:
+    """Messages a second of one core, tokenised beforehand, in the same run on the same texts."""
+    encodings = shipped.encode(texts)
+    lengths = np.array([len(ids) for ids in encodings.ids])
+    return {
+        "texts": len(texts),
+        "tokens_mean": round(float(lengths.mean()), 1),
+        "tokens_quantiles": {str(q): int(np.quantile(lengths, q / 100)) for q in (10, 50, 90, 99)},
+        "messages_per_second_per_core": {
+            "shipped": _cpu_rate(shipped, encodings),
+            "exit_student": _cpu_rate(exit_student, encodings),
+            "plain_minilm_l6_int8": _cpu_rate(plain, encodings),
+        },
+    }
+
+
+def _speed_texts(examples: Sequence[Example]) -> list[str]:
+    dice = np.random.default_rng(2)
+    share = SPEED_TEXTS // len(CHANNELS)
+    chosen: list[str] = []
+    for channel in CHANNELS:
+        texts = [e.text for e in examples if e.channel == channel and e.source in JUDGED_SENTIMENT | TASK_TALK]
+        chosen += [str(text) for text in dice.choice(texts, share)]
+    return chosen
+
+
+def write_drift(bundle: Path, scorer: OnnxScorer, applied: Applied, examples: Sequence[Example]) -> None:
+    """Reference distributions from the held-out rows of our own corpus and of plain task talk, by channel."""
+    unknown = scorer.tokenizer.token_to_id("[UNK]") or 0
+    ids = scorer.encode([example.text for example in examples]).ids
+    windows = {}
+    for channel in CHANNELS:
+        rows = [i for i, e in enumerate(examples) if e.channel == channel and e.source in JUDGED_SENTIMENT | TASK_TALK]
+        windows[channel] = Window(
+            score=[float(applied.p[i, 2] - applied.p[i, 0]) for i in rows],
+            length=[float(len(ids[i])) for i in rows],
+            unknown=[ids[i].count(unknown) / len(ids[i]) for i in rows],
+            flags={tag: int(applied.flagged[rows, place].sum()) for place, tag in enumerate(TAGS)},
+        )
+    save(bundle, windows)
+
+
+def judge_student(scorer: OnnxScorer, examples: Sequence[Example], precision: float) -> tuple[Applied, Block]:
+    """Results of one student on all held-out rows."""
+    applied = cross_fitted(logits_of(scorer, examples), examples, precision)
+    bare = np.array([lacks_evidence(e.text, scorer.calibration.min_letters) for e in examples], bool)
+    applied = applied._replace(unsure=applied.unsure | bare)
+    results = {
+        "sentiment": sentiment_results(applied, examples),
+        "tags": tag_results(applied, examples),
+        "task_talk": task_talk(applied, examples),
+    }
+    return applied, results
+
+
+def report(data: Path, bundle: Path, checkpoint: Path) -> Block:
+    """Measure the bundle and the smaller student; write `evaluation.json`, `drift.json` and the card's tables."""
+    examples = read_all(data)
+    held_out = [example for example in examples if example.part == "dev"]
+    shipped = OnnxScorer.load(bundle)
+    precision = shipped.calibration.precision
+    applied, results = judge_student(shipped, held_out, precision)
+    weights = weights_of(checkpoint)
+    student, _ = small_model(weights, 3, "exit", [e for e in examples if e.part == "train"])
+    small = scorer_of(student, shipped.config)
+    _, small_results = judge_student(small, held_out, precision)
+    made: Block = {
+        "model_version": shipped.model_version,
+        "calibration_version": shipped.calibration_version,
+        "precision_target": precision,
+        **results,
+        "exit_student": small_results,
+        "agreement_with_float": verify(bundle).made["proof"],
+        "bundle_bytes": sum((bundle / name).stat().st_size for name in verify(bundle).files),
+        "speed": speed(shipped, small, plain_int8(weights, shipped.config), _speed_texts(held_out)),
+    }
+    write_drift(bundle, shipped, applied, held_out)
+    content = msgspec.json.format(msgspec.json.encode(made, order="sorted"), indent=1)
+    (bundle / "evaluation.json").write_bytes(content + b"\n")
+    write_manifest(bundle)
+    update_card(bundle)
+    return made
+
+
+def _headline(made: Block) -> dict[str, Any]:
+    corpus, shared = made["tags"]["corpus"], made["tags"]["shared"]
+    return {
+        "tweets_macro_recall": made["sentiment"]["sources"]["semeval_twitter_2013_2016"]["macro_recall"],
+        "calibration_error": {k: v["calibration_error"] for k, v in made["sentiment"]["channels"].items()},
+        "auc_shared": {tag: block["auc"] for tag, block in shared.items()},
+        "auc_corpus": {tag: block["auc"] for tag, block in corpus.items()},
+        "task_talk": made["task_talk"],
+        "agreement": made["agreement_with_float"],
+        "speed": made["speed"]["messages_per_second_per_core"],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    shared = os.environ.get("UNDERTONE_TRAINING_DATA")
+    parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
+    parser.add_argument("--bundle", type=Path, default=DEFAULT, help="folder of the bundle")
+    parser.add_argument("--checkpoint", type=Path, default=Path(".cache/train/checkpoint.pt"))
+    given = parser.parse_args(arguments)
+    if given.data is None:
+        parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")
+    made = report(Path(given.data), given.bundle, given.checkpoint)
+    print(msgspec.json.format(msgspec.json.encode(_headline(made)), indent=1).decode(), file=sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

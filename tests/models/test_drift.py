@@ -1,0 +1,71 @@
+"""Drift: nothing moved gives nothing, a real shift is seen, and the bundle brings references for every channel."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.bundle import DEFAULT
+from models.drift import EDGES, Window, compare, counts, load, psi, reference, save
+from models.labels import CHANNELS, TAGS
+
+COUNTS = st.lists(st.integers(0, 500), min_size=5, max_size=5)
+
+
+def window(shift: float, rows: int = 2000, anger: int = 40) -> Window:
+    dice = np.random.default_rng(int(shift * 10))
+    return Window(
+        score=np.clip(dice.normal(shift, 0.4, rows), -1, 1).tolist(),
+        length=dice.integers(3, 40, rows).tolist(),
+        unknown=[0.0] * rows,
+        flags={"anger": anger},
+    )
+
+
+@given(COUNTS, COUNTS)
+def test_psi_is_never_negative_and_symmetric(a: list[int], b: list[int]) -> None:
+    assert psi(a, b) >= 0
+    assert psi(a, b) == pytest.approx(psi(b, a), abs=1e-4)
+    assert psi(a, a) == 0
+
+
+def test_psi_by_hand() -> None:
+    assert psi([50, 50], [25, 75]) == pytest.approx(0.25 * np.log(2) + 0.25 * np.log(1.5), abs=1e-4)
+
+
+def test_psi_wants_the_same_bins() -> None:
+    with pytest.raises(ValueError, match="different bins"):
+        psi([1, 2], [1, 2, 3])
+
+
+@given(st.lists(st.floats(-1, 1), max_size=50))
+def test_every_value_falls_into_one_bin(values: list[float]) -> None:
+    assert sum(counts(values, EDGES["score"])) == len(values)
+
+
+def test_a_shift_is_seen_and_stillness_is_not() -> None:
+    base = reference(window(0.0))
+    still = compare(base, reference(window(0.0)))
+    moved = compare(base, reference(window(-0.5, anger=600)))
+    assert max(still.values()) < 0.1
+    assert moved["score"] > 0.25
+    assert moved["tag_anger"] > 0.25
+    assert moved["length"] < 0.1
+    assert set(moved) == {*EDGES, *(f"tag_{tag}" for tag in TAGS)}
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    save(tmp_path, {"chat": window(0.0)})
+    assert load(tmp_path) == {"chat": reference(window(0.0))}
+
+
+def test_a_bundle_without_references_gives_none(tmp_path: Path) -> None:
+    assert load(tmp_path) == {}
+
+
+def test_the_shipped_bundle_has_every_channel() -> None:
+    references = load(DEFAULT)
+    assert set(references) == set(CHANNELS)
+    assert all(one.rows >= 100 and sum(one.bins["score"]) == one.rows for one in references.values())

@@ -1,0 +1,169 @@
+"""One battery for both scorers, and what only a real bundle can get wrong."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.bundle import DEFAULT, MANIFEST, REQUIRED, BundleError, write_manifest
+from models.scorer import SENTIMENTS, TAGS, Encodings, FakeScorer, OnnxScorer, Scorer, Scores
+
+TEXTS = [
+    "Where is my parcel?",
+    "k",
+    "",
+    "Thank you so much, that was quick!",
+    "This is the third time I call about the same bill and nobody listens \U0001f621",
+    "\u00dcber 200 \u20ac? \u0639\u0631\u0628\u064a \u4f60\u597d \x00 \u202e",
+    "word " * 600,
+]
+CHANNELS = ["chat", "chat", "voice", "survey", "voice", "social", "email"]
+
+
+@pytest.fixture(params=["onnx", "fake"])
+def scorer(request: pytest.FixtureRequest, shipped: OnnxScorer) -> Scorer:
+    return shipped if request.param == "onnx" else FakeScorer()
+
+
+def row(scores: Scores, index: int) -> tuple[list[float], list[float], list[bool], bool, int]:
+    return (
+        scores.p[index].tolist(),
+        scores.tags[index].tolist(),
+        scores.flagged[index].tolist(),
+        bool(scores.abstained[index]),
+        int(scores.tokens[index]),
+    )
+
+
+def test_shapes_and_ranges(scorer: Scorer) -> None:
+    scores = scorer.score(TEXTS, CHANNELS)
+    size = len(TEXTS)
+    assert len(scores) == size
+    assert scores.p.shape == (size, len(SENTIMENTS))
+    assert scores.tags.shape == (size, len(scorer.tags))
+    assert scores.flagged.shape == scores.tags.shape
+    assert scores.abstained.shape == scores.tokens.shape == (size,)
+    assert (scores.p.dtype, scores.tags.dtype, scores.tokens.dtype) == (np.float32, np.float32, np.int32)
+    assert ((scores.p >= 0) & (scores.p <= 1)).all()
+    assert ((scores.tags >= 0) & (scores.tags <= 1)).all()
+    assert np.allclose(scores.p.sum(axis=1), 1, atol=2e-4)
+    assert (scores.tokens >= 2).all()
+    assert scores.tokens.max() <= 128
+
+
+def test_outputs_are_rounded(scorer: Scorer) -> None:
+    scores = scorer.score(TEXTS, CHANNELS)
+    for values in (scores.p, scores.tags):
+        assert np.array_equal(values, np.round(values.astype(np.float64), 4).astype(np.float32))
+
+
+def test_an_empty_batch(scorer: Scorer) -> None:
+    scores = scorer.score([], [])
+    assert len(scores) == 0
+    assert scores.p.shape == (0, 3)
+    assert scores.tags.shape == (0, len(TAGS))
+
+
+def test_a_text_scores_the_same_alone_and_in_any_batch(scorer: Scorer) -> None:
+    together = scorer.score(TEXTS, CHANNELS)
+    backwards = scorer.score(TEXTS[::-1], CHANNELS[::-1])
+    for index, (text, channel) in enumerate(zip(TEXTS, CHANNELS, strict=True)):
+        alone = scorer.score([text], [channel])
+        assert row(alone, 0) == row(together, index) == row(backwards, len(TEXTS) - 1 - index)
+
+
+def test_the_channel_changes_calibration_only(scorer: Scorer) -> None:
+    scores = scorer.score(["The app is broken again"] * 3, ["voice", "survey", "a channel nobody knows"])
+    assert len({int(p.argmax()) for p in scores.p}) == 1
+
+
+def test_texts_and_channels_must_match(scorer: Scorer) -> None:
+    with pytest.raises(ValueError, match="2 texts but 1 channels"):
+        scorer.score(["a", "b"], ["chat"])
+
+
+def test_too_little_text_is_never_a_judgement(scorer: Scorer) -> None:
+    assert scorer.score(["k", "?", "", "7"], ["chat"] * 4).abstained.all()
+
+
+def test_versions_are_named(scorer: Scorer) -> None:
+    assert scorer.model_version
+    assert scorer.calibration_version.startswith("cal-")
+    assert scorer.tags == TAGS
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(max_size=60), max_size=6))
+def test_no_text_breaks_the_shipped_model(shipped: OnnxScorer, texts: list[str]) -> None:
+    scores = shipped.score(texts, ["chat"] * len(texts))
+    assert np.isfinite(scores.p).all()
+    assert np.isfinite(scores.tags).all()
+
+
+def test_encode_then_run_is_what_score_does(shipped: OnnxScorer) -> None:
+    sentiment, tags = shipped.run(shipped.encode(TEXTS))
+    assert sentiment.shape == (len(TEXTS), 3)
+    assert tags.shape == (len(TEXTS), len(TAGS))
+    assert (sentiment.argmax(axis=1) == shipped.score(TEXTS, CHANNELS).p.argmax(axis=1)).all()
+
+
+def test_chunks_cover_every_row_once_and_stay_short(shipped: OnnxScorer) -> None:
+    encodings = shipped.encode([f"message number {i} " + "more " * (i % 9) for i in range(100)])
+    chunks = shipped.chunks(encodings)
+    assert sorted(int(i) for chunk in chunks for i in chunk.rows) == list(range(100))
+    assert all(len(chunk.rows) <= shipped.chunk for chunk in chunks)
+    for chunk in chunks:
+        lengths = chunk.feed["attention_mask"].sum(axis=1)
+        assert chunk.feed["input_ids"].shape[1] == lengths.max()
+
+
+def test_padding_does_not_change_a_row(shipped: OnnxScorer) -> None:
+    ids = shipped.encode(["Where is my parcel?"]).ids[0]
+    alone = shipped.run(Encodings([ids]))[0][0]
+    padded = shipped.run(Encodings([ids, ids * 8]))[0][0]
+    assert np.allclose(alone, padded, atol=1e-4)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copytree(DEFAULT, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_changed_file_is_refused_by_name(copy: Path, name: str) -> None:
+    with (copy / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(BundleError, match=f"{name}: differs"):
+        OnnxScorer.load(copy)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_file_is_refused_by_name(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"{name}: missing"):
+        OnnxScorer.load(copy)
+
+
+def test_a_bundle_without_manifest_is_refused(copy: Path) -> None:
+    (copy / MANIFEST).unlink()
+    with pytest.raises(BundleError, match=MANIFEST):
+        OnnxScorer.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("model.onnx", b"no model"), ("calibration.json", b"{}"), ("config.json", b'{"model_version": 1}')],
+)
+def test_a_file_that_matches_but_makes_no_sense_is_refused_by_name(copy: Path, name: str, content: bytes) -> None:
+    (copy / name).write_bytes(content)
+    write_manifest(copy)
+    with pytest.raises(BundleError, match=name):
+        OnnxScorer.load(copy)
+
+
+def test_the_bundle_is_small_enough_for_the_repository() -> None:
+    assert sum(file.stat().st_size for file in DEFAULT.iterdir()) < 30_000_000

@@ -1,0 +1,121 @@
+"""What each source's labels mean for ours: nothing annotated is lost, nothing unannotated is invented."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.labels import TAGS
+from models.sources import READERS, Example, read_all
+
+
+def row(source: str, **fields: Any) -> dict[str, Any]:
+    made = {"id": "1", "text": "some text of four words", "channel": "social", "sentiment": None, "emotions": []}
+    return {**made, "source": source, "split": "train", "meta": {}, **fields}
+
+
+def read(made: dict[str, Any]) -> Example:
+    example = READERS[made["source"]](made)
+    assert isinstance(example, Example)
+    return example
+
+
+def tag(example: Example, name: str) -> tuple[float, float]:
+    place = TAGS.index(name)
+    return example.tag_targets[place], example.tag_weights[place]
+
+
+def test_goemotions_maps_and_masks() -> None:
+    example = read(row("goemotions", emotions=["annoyance", "confusion"], sentiment="negative"))
+    assert tag(example, "frustration") == (1.0, 1.0)
+    assert tag(example, "confusion") == (1.0, 1.0)
+    assert tag(example, "satisfaction") == (0.0, 1.0)
+    assert tag(example, "urgency")[1] == tag(example, "sarcasm")[1] == 0.0
+
+
+def test_semeval_annotates_no_tag_and_keeps_the_dev_set_apart() -> None:
+    example = read(row("semeval_twitter_2013_2016", emotions=None, sentiment="negative", meta={"tweeteval_val": True}))
+    assert example.part == "dev"
+    assert example.sentiment == 0
+    assert not any(example.tag_weights)
+
+
+def test_short_answers_to_how_could_we_improve_are_dropped() -> None:
+    improve = {"question": "How could we improve?", "aspects": []}
+    assert READERS["nhs_fft_survey"](row("nhs_fft_survey", text="Nothing.", sentiment="positive", meta=improve)) is None
+
+
+def test_a_jira_sentence_judged_for_one_emotion_masks_the_others() -> None:
+    example = read(row("jira_emotion_binary", emotions=["anger"], meta={"annotated_for": "anger"}))
+    assert [name for name in TAGS if tag(example, name)[1] > 0] == ["anger"]
+
+
+def test_a_rephrased_sarcasm_is_a_contrast_pair() -> None:
+    made = READERS["isarcasmeval"](
+        row("isarcasmeval", text="lovely weather for a flood", emotions=["sarcastic"], meta={"rephrase": "bad weather"})
+    )
+    assert isinstance(made, list)
+    pairs = [(example.text, tag(example, "sarcasm")[0]) for example in made]
+    assert pairs[0] == ("lovely weather for a flood", 1.0)
+    assert pairs[1:] in ([], [("bad weather", 0.0)])
+    assert all(example.sentiment == -1 for example in made)
+
+
+@pytest.mark.parametrize(
+    ("text", "intent", "urgency"),
+    [
+        ("What currencies do you support?", "fiat_currency_support", (0.0, 0.4)),
+        ("My card was stolen, block it immediately", "lost_or_stolen_card", (0.9, 0.4)),
+        ("My card was stolen", "lost_or_stolen_card", (0.0, 0.0)),
+    ],
+)
+def test_task_talk_is_weakly_neutral(text: str, intent: str, urgency: tuple[float, float]) -> None:
+    example = read(row("banking77", text=text, emotions=None, meta={"intent": intent}))
+    assert example.sentiment == 1
+    assert example.sentiment_weight < 0.5
+    assert tag(example, "urgency") == urgency
+    assert tag(example, "anger") == (0.0, 0.5)
+
+
+def test_annoyed_task_talk_is_not_called_neutral() -> None:
+    example = read(row("banking77", text="Why on earth is it still not here", emotions=None, meta={"intent": "x"}))
+    assert example.sentiment == -1
+    assert not any(example.tag_weights)
+
+
+def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
+    rows = {
+        name: []
+        for name in [
+            "banking77",
+            "goemotions",
+            "isarcasmeval",
+            "jira_emotion",
+            "nhs_fft_survey",
+            "nhs_phase1_survey",
+            "nlupp",
+            "se_github_jira",
+            "semeval_twitter_2013_2016",
+            "senti4sd",
+            "stackoverflow_emotion",
+            "xed_en",
+        ]
+    }
+    rows["semeval_twitter_2013_2016"] = [
+        row(
+            "semeval_twitter_2013_2016",
+            text="The SAME words here",
+            emotions=None,
+            sentiment="neutral",
+            meta={"tweeteval_val": True},
+        ),
+        row("semeval_twitter_2013_2016", text="the same words here", emotions=None, sentiment="positive"),
+        row("semeval_twitter_2013_2016", text="other words here", emotions=None, sentiment="positive"),
+    ]
+    for name, lines in rows.items():
+        with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+    found = [(e.text, e.part) for e in read_all(tmp_path) if e.source != "corpus"]
+    assert found == [("The SAME words here", "dev"), ("other words here", "train")]

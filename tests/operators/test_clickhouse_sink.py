@@ -210,4 +210,4 @@ def _run(items: list[tuple[str, tuple[str, list[Row]]]], size: int, connect: Cal
     flow = Dataflow("rows")
     source = op_input("in", flow, TestingSource(items, batch_size=size))
     op_output("out", source, ClickHouseSink(connect, partitions=2, policy=EAGER))
-    run_main(flow)  # type: ignore[no-untyped-call]  # bytewax.testing has no types
+    run_main(flow)

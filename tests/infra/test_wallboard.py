@@ -10,10 +10,8 @@ from clickhouse_connect.driver.client import Client
 from rich.cells import cell_len
 from rich.console import Console
 
-from infra.clickhouse.migrate import migrate
-from infra.clickhouse.render import Target
-from infra.store import open_store
 from infra.wallboard import Alert, Conversation, Latency, Queue, Snapshot, Wall, render, watch
+from tests.samples import migrated
 
 AT = 1_750_000_000_000
 NOON = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
@@ -112,10 +110,8 @@ def test_text_of_customers_cannot_move_the_cursor() -> None:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """An embedded store with the schema, on a path of its own."""
-    client = open_store(f"chdb://{tmp_path_factory.mktemp('wall')}")
-    migrate(client, Target())
-    yield client
-    client.close()
+    with migrated(tmp_path_factory.mktemp("wall")) as client:
+        yield client
 
 
 def insert(store: Client, table: str, *rows: dict[str, object]) -> None:

@@ -6,12 +6,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
-
-import msgspec
 
 from tests.flows.job import free_port
 from tests.store_reader import ROOT, dump
@@ -20,50 +17,69 @@ Rows = dict[str, list[tuple[Any, ...]]]
 PATIENCE_SECONDS = 60.0
 
 
-class Store(msgspec.Struct, frozen=True):
-    """Where the job writes, and how the test reads it back under `FINAL`."""
-
-    dsn: str
-    read: Callable[[], Rows]
-
-
-@contextmanager
-def embedded_store(folder: Path) -> Iterator[Store]:
+class EmbeddedStore:
     """chDB inside the worker: killed with it, in the middle of an insert too."""
-    store = Store(f"chdb://{folder}/db", lambda: dump(store.dsn))
-    migrate(store)
-    yield store
+
+    def __init__(self, folder: Path) -> None:
+        self.dsn = f"chdb://{folder}/db"
+
+    def read(self) -> Rows:
+        """All rows under `FINAL`."""
+        return dump(self.dsn)
+
+    def __enter__(self) -> EmbeddedStore:
+        migrate(self.dsn)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Nothing to end: it ends with its worker."""
 
 
-@contextmanager
-def shared_store(folder: Path) -> Iterator[Store]:
-    """chDB behind its HTTP front, in a process of its own."""
-    port = free_port()
-    command = [sys.executable, "-m", "infra.clickhouse_front", "--path", str(folder / "db"), "--port", str(port)]
-    with (folder / "front.log").open("wb") as log:
-        front = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-    store = Store(f"clickhouse://undertone@127.0.0.1:{port}/undertone", lambda: dump(store.dsn))
-    try:
-        _wait_for_ping(port)
-        migrate(store)
-        yield store
-    finally:
-        front.terminate()
-        front.wait(PATIENCE_SECONDS)
+class SharedStore:
+    """chDB behind its HTTP front, in a process of its own, for the length of a `with` block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.dsn = f"clickhouse://undertone@127.0.0.1:{self._port}/undertone"
+
+    def start(self) -> None:
+        """Start it, on the data of the one before, and wait until it answers."""
+        command = [sys.executable, "-m", "infra.clickhouse_front", "--path", str(self._folder / "db")]
+        with (self._folder / "front.log").open("ab") as log:
+            self._front = subprocess.Popen([*command, "--port", str(self._port)], cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not _answers(self._port):
+            assert time.monotonic() < deadline, "the front does not answer"
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End it at once, inserts or not."""
+        self._front.kill()
+        self._front.wait(PATIENCE_SECONDS)
+
+    def read(self) -> Rows:
+        """All rows under `FINAL`."""
+        return dump(self.dsn)
+
+    def __enter__(self) -> SharedStore:
+        self.start()
+        migrate(self.dsn)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
 
 
-def migrate(store: Store) -> None:
+def migrate(dsn: str) -> None:
     """Make the tables."""
-    command = [sys.executable, "-m", "infra.clickhouse", "migrate", "--store", store.dsn]
+    command = [sys.executable, "-m", "infra.clickhouse", "migrate", "--store", dsn]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
 
 
-def _wait_for_ping(port: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, "the front does not answer"
-            time.sleep(0.1)
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
+            return True
+    except OSError:
+        return False

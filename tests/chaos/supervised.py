@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -120,6 +121,12 @@ class SupervisedJob:
         os.kill(self.workers()[number % self._processes], signal.SIGKILL)
         self.wait(lambda: self.starts() > before)
 
+    def hang_worker(self, number: int) -> None:
+        """Stop one worker without ending it; the watchdog has to notice."""
+        before = self.starts()
+        os.kill(self.workers()[number % self._processes], signal.SIGSTOP)
+        self.wait(lambda: self.starts() > before)
+
     def kill_supervisor(self) -> None:
         """Kill the supervisor and start another as soon as its workers have let the folder go."""
         workers = self.workers()
@@ -149,6 +156,21 @@ class SupervisedJob:
             assert not ended, self.log[-3000:]
             assert time.monotonic() < deadline, self.log[-3000:]
             time.sleep(0.05)
+
+    def wait_for_progress(self, rng: random.Random) -> None:
+        """Until the workers that run now have read records and there are more, then up to two epochs longer."""
+        self.wait(lambda: self.metric("undertone_records_read_total") > 0)
+        assert self.metric("undertone_kafka_lag_records") != 0, "the load ended before the harm was done"
+        time.sleep(rng.uniform(0.0, 1.2))
+
+    def wait_until_done(self) -> None:
+        """Until everything is read and what follows from the passing of time was written."""
+        self.wait(lambda: self.metric("undertone_kafka_lag_records") == 0)
+        quiet, before = 0, -1.0
+        while quiet < 15:
+            time.sleep(0.2)
+            rows = self.metric("undertone_rows_written_total")
+            quiet, before = (quiet + 1, rows) if rows == before else (0, rows)
 
     def drain(self) -> int:
         """SIGTERM; the exit status."""

@@ -1,0 +1,54 @@
+"""What was lost, extra, different or twice, after a run that was hurt."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from flows.live import now_ms
+from flows.settings import Settings
+from tests.chaos.stores import Rows
+from tests.chaos.supervised import Topics
+from tests.kafka_traffic import identities
+from tests.oracle import Tables, expected, stub_parts
+from tests.store_reader import comparable, tables
+
+
+def verdict(topics: Topics, found: Rows) -> dict[str, Any]:
+    """Differences between what a run left in tables and topics and what the oracle computes; empty when all is well."""
+    raws = topics.raws()
+    want = expected(raws, *stub_parts(Settings(reject_run_limit=len(raws)), now_ms()))
+    differences = compare(comparable(want.tables), comparable(tables(found)))
+    for name, ids in (("escalations", want.escalation_ids), ("dead_letters", want.dead_letter_ids)):
+        assert len(want.tables[name]) > 20, "too little happened to show anything"
+        differences |= {f"topic {name}": wrong for wrong in once_each(topics, name, ids)}
+    return differences
+
+
+def compare(want: Tables, got: Tables) -> dict[str, Any]:
+    """Rows lost, extra and differing by table, a few of each.
+
+    >>> row = (("score", 1.0),)
+    >>> compare({"t": {("a",): row, ("b",): row}}, {"t": {("b",): (("score", 2.0),), ("c",): row}})["t"]["rows"]
+    {'wanted': 2, 'lost': 1, 'extra': 1, 'differing': 1}
+    >>> compare({"t": {("a",): row}}, {"t": {("a",): row}})
+    {}
+    """
+    differences: dict[str, Any] = {}
+    for table in sorted(want.keys() | got.keys()):
+        wanted, found = want.get(table, {}), got.get(table, {})
+        lost, extra = list(wanted.keys() - found.keys()), list(found.keys() - wanted.keys())
+        differing = [key for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
+        if lost or extra or differing:
+            counts = {"wanted": len(wanted), "lost": len(lost), "extra": len(extra), "differing": len(differing)}
+            pairs = [sorted(set(wanted[key]) ^ set(found[key])) for key in differing[:2]]
+            differences[table] = {"rows": counts, "lost": lost[:3], "extra": extra[:3], "differing": pairs}
+    return differences
+
+
+def once_each(topics: Topics, name: str, wanted: frozenset[str]) -> list[str]:
+    """Say what is missing, too many or there more than once in a topic."""
+    counts = Counter(identities(topics.brokers, topics.names[name]))
+    twice = sum(count > 1 for count in counts.values())
+    missing, extra = len(wanted - counts.keys()), len(counts.keys() - wanted)
+    return [f"{missing} missing, {extra} too many, {twice} more than once"] if missing or extra or twice else []

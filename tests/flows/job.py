@@ -31,7 +31,7 @@ class LiveJob:
         self.store = f"chdb://{folder}/db"
         self._port = free_port()
         self._log = folder / "job.log"
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "UNDERTONE_BROKERS": brokers,
             "UNDERTONE_STORE": self.store,
@@ -49,7 +49,7 @@ class LiveJob:
             subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.live"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", "flows.live"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
         return self
 
@@ -81,6 +81,15 @@ class LiveJob:
         while self.metric(name) < at_least:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"{name} is {self.metric(name)}, not {at_least}; the job said: {self.log[-2000:]}")
+            time.sleep(0.1)
+
+    def wait_until_quiet(self) -> None:
+        """Wait until no rows are written for two seconds: all is read, and what was over is closed."""
+        self.wait_for("undertone_rows_written_total", 1)
+        quiet, before = 0, -1.0
+        while quiet < 20:
+            now = self.metric("undertone_rows_written_total")
+            quiet, before = (quiet + 1, now) if now == before else (0, now)
             time.sleep(0.1)
 
     def resident_mb(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: P
     with LiveJob(brokers, tmp_path) as job:
         job.wait_for("undertone_kafka_lag_records", 0)
         job.wait_for("undertone_stream_time_seconds", 1)
-        _wait_until_closed(job)
+        job.wait_until_quiet()
         assert job.drain() == 0
 
     parts = stub_parts(msgspec.structs.replace(SETTINGS, reject_run_limit=1000), now_ms())
@@ -76,16 +75,6 @@ def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: P
     assert {table: rows.keys() for table, rows in got.items()} == {table: rows.keys() for table, rows in wanted.items()}
     assert got == wanted
     assert not any(dict(row)["late"] for row in got["trajectory"].values())
-
-
-def _wait_until_closed(job: LiveJob) -> None:
-    """Stream time is the wall clock once the job has caught up; then only forgetting is left to the timers."""
-    job.wait_for("undertone_rows_written_total", 1)
-    quiet, before = 0, -1.0
-    while quiet < 20:
-        now = job.metric("undertone_rows_written_total")
-        quiet, before = (quiet + 1, now) if now == before else (0, now)
-        time.sleep(0.1)
 
 
 def _text(brokers: str, topic: str) -> str:

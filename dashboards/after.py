@@ -187,20 +187,25 @@ def by_quarter() -> Json:
 def drivers() -> Json:
     """What soured sessions are about, against all."""
     names = ", ".join(f"'{tag}'" for tag in TAGS)
-    flags = ", ".join(f"n_{tag} > 0" for tag in TAGS)
+    flags = ", ".join(f"toUInt32(n_{tag} > 0)" for tag in TAGS)
     return bars(
         10,
         "Drivers: tags in soured and in all sessions",
         "Share of sessions with at least one message flagged with the tag. A driver is a tag that soured sessions have "
         "more often than others.",
         f"""
-        SELECT tag, avg(flagged) AS `All sessions`, avgOrNullIf(flagged, bad) AS `Soured or ended unhappy`
+        SELECT tag, flagged / total AS `All sessions`, flagged_bad / nullIf(bad, 0) AS `Soured or ended unhappy`
         FROM
         (
-            SELECT [{names}] AS names, [{flags}] AS flags, outcome = 'soured' OR final_level < -0.2 AS bad FROM {ENDED}
+            SELECT
+                [{names}] AS names, count() AS total, countIf(outcome = 'soured' OR final_level < -0.2) AS bad,
+                sumForEach([{flags}]) AS flags,
+                sumForEachIf([{flags}], outcome = 'soured' OR final_level < -0.2) AS bad_flags
+            FROM {ENDED}
         )
-        ARRAY JOIN names AS tag, flags AS flagged
-        GROUP BY tag
+        ARRAY JOIN names AS tag, arrayResize(flags, {len(TAGS)}) AS flagged,
+            arrayResize(bad_flags, {len(TAGS)}) AS flagged_bad
+        WHERE total > 0
         ORDER BY `Soured or ended unhappy` DESC
         """,
         unit="percentunit",
@@ -445,12 +450,12 @@ def _before_after_sql() -> str:
     names = "'Mood at the end', 'Shift', 'Soured share', 'Share with an alert', 'Survey answer'"
     values = "final_level, shift, outcome = 'soured', escalations > 0, rating"
     cells = ", ".join(
-        f"avgOrNullIf(value, mine = {mine} AND later = {later}) AS {name}, "
-        f"varSampOrNullIf(value, mine = {mine} AND later = {later}) / nullIf(countIf(value IS NOT NULL "
-        f"AND mine = {mine} AND later = {later}), 0) AS {name}_variance"
+        f"anyIf(mean, mine = {mine} AND later = {later}) AS {name}, "
+        f"anyIf(variance / nullIf(n, 0), mine = {mine} AND later = {later}) AS {name}_variance"
         for name, mine, later in (("b", 1, 0), ("a", 1, 1), ("ob", 0, 0), ("oa", 0, 1))
     )
-    half = f"{Z} * sqrt(b_variance + a_variance + if(isNull(oa), 0, ifNull(ob_variance, 0) + ifNull(oa_variance, 0)))"
+    others = "if(isNull(oa), 0, ifNull(ob_variance, 0) + ifNull(oa_variance, 0))"
+    half = f"{Z} * sqrt(b_variance + a_variance + {others})"
     return f"""
     SELECT
         measure AS Measure, sessions AS Sessions, b AS Before, a AS After, a - b AS Change, oa - ob AS `Others' change`,
@@ -458,21 +463,31 @@ def _before_after_sql() -> str:
         `Net effect` - {half} AS `from`, `Net effect` + {half} AS `to`
     FROM
     (
-        SELECT measure, any(place) AS place, countIf(mine = 1 AND value IS NOT NULL) AS sessions, {cells}
+        SELECT measure, any(place) AS place, sumIf(n, mine = 1) AS sessions, {cells}
         FROM
         (
             SELECT
-                queue IN (${{changed:singlequote}}) AS mine,
-                started_time >= coalesce(
-                    parseDateTimeBestEffortOrNull(${{moment:singlequote}}, 'UTC'),
-                    $__fromTime + toIntervalSecond(intDiv(dateDiff('second', $__fromTime, $__toTime), 2))) AS later,
-                [{names}] AS measures, [{values}] AS measured
-            FROM undertone.sessions FINAL
-            WHERE $__timeFilter(started_time) AND messages > 0 AND {chosen("tenant")}
+                measure, place, mine, later,
+                count(value) AS n, avgOrNull(value) AS mean, varSampOrNull(value) AS variance
+            FROM
+            (
+                SELECT
+                    queue IN (${{changed:singlequote}}) AS mine, started_time >= {_moment()} AS later,
+                    [{names}] AS measures, [{values}] AS measured
+                FROM undertone.sessions FINAL
+                WHERE $__timeFilter(started_time) AND messages > 0 AND {chosen("tenant")}
+            )
+            ARRAY JOIN measures AS measure, measured AS value, arrayEnumerate(measures) AS place
+            GROUP BY measure, place, mine, later
         )
-        ARRAY JOIN measures AS measure, measured AS value, arrayEnumerate(measures) AS place
         GROUP BY measure
     )
     WHERE sessions > 0
     ORDER BY place
     """
+
+
+def _moment() -> str:
+    """SQL of the moment of the change: as typed, else the middle of the range."""
+    middle = "$__fromTime + toIntervalSecond(intDiv(dateDiff('second', $__fromTime, $__toTime), 2))"
+    return f"coalesce(parseDateTimeBestEffortOrNull(${{moment:singlequote}}, 'UTC'), {middle})"

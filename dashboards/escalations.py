@@ -29,7 +29,7 @@ LOAD_TARGET = 6
 PRECISION_TARGET = 0.7
 SUPERVISORS = "greatest(1, toUInt32OrZero(${supervisors:singlequote}))"
 RAISED = f"SELECT * FROM undertone.escalations FINAL WHERE $__timeFilter(raised_time) AND {WHERE}"
-ANSWERED = alerts("$__timeFilter(raised_time)", WHERE)
+ANSWERED = alerts(WHERE)
 LEVEL_COLOURS = (("1 watch", GOOD), ("2 frustrated", WATCH), ("3 critical", BAD))
 LEVEL_COUNTS = (
     "countIf(level = 1) AS `1 watch`, countIf(level = 2) AS `2 frustrated`, countIf(level = 3) AS `3 critical`"

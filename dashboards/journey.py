@@ -238,7 +238,6 @@ def sessions() -> Json:
 
 def alerts_of_customer() -> Json:
     """The customer's alerts with their evidence and answers."""
-    when = f"$__timeFilter(raised_time) AND customer_key = {CHOSEN_CUSTOMER}"
     return table(
         11,
         "Alerts",
@@ -249,7 +248,7 @@ def alerts_of_customer() -> Json:
             dateDiff('second', raised_time, answered_time) AS `Answered after`,
             dateDiff('second', raised_time, closed_time) AS `Closed after`, verdict AS Verdict, state AS State,
             escalation_id AS Alert, tenant AS Tenant
-        FROM ({alerts(when, chosen("tenant"))}
+        FROM ({alerts(WHERE)}
         )
         ORDER BY Raised
         LIMIT 200
@@ -268,7 +267,6 @@ def alerts_of_customer() -> Json:
 
 def alert_marks() -> Json:
     """Alerts as marks across the graphs."""
-    when = f"$__timeFilter(raised_time) AND customer_key = {CHOSEN_CUSTOMER}"
     return annotation(
         "Alerts",
         f"""
@@ -276,7 +274,7 @@ def alert_marks() -> Json:
             raised_time AS time, coalesce(closed_time, raised_time) AS timeEnd,
             concat('Level ', toString(level), ': ', rule) AS title, reason AS text, concat('alert,', route) AS tags,
             escalation_id AS id
-        FROM ({alerts(when, chosen("tenant"))}
+        FROM ({alerts(WHERE)}
         )
         WHERE state != 'suppressed'
         ORDER BY time

@@ -19,12 +19,12 @@ from dashboards.common import (
     chosen,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import SCORED, data_age, drift
+from dashboards.sql import SCORED, data_age, drift, scored
 
 UID = "undertone-pipeline"
 WHERE = chosen("tenant", "channel")
-EVENTS = f"undertone.scored_events WHERE $__timeFilter(scored_time) AND {WHERE}"
-"""Rows by the time of scoring: a replay of last month shows now, when it runs."""
+EVENTS = scored("$__fromTime", WHERE)
+LAST_MINUTES = scored("$__toTime - INTERVAL 5 MINUTE", WHERE)
 LATENCY = "dateDiff('millisecond', broker_time, scored_time)"
 
 
@@ -34,10 +34,7 @@ def rate() -> Json:
         1,
         "Messages a second",
         "Messages scored a second, over the last 5 minutes.",
-        f"""
-        SELECT count() / 300 AS rate FROM undertone.scored_events
-        WHERE scored_time > $__toTime - INTERVAL 5 MINUTE AND scored_time <= $__toTime AND {WHERE}
-        """,
+        f"SELECT count() / 300 AS rate FROM {LAST_MINUTES}",
         decimals=1,
         colour="none",
     )
@@ -63,10 +60,7 @@ def latency_p99() -> Json:
         "Kafka to score, p99 (target < 250 ms)",
         "From Kafka's timestamp to the finished score, 99 of 100 messages of the last 5 minutes. A backlog being "
         "worked off after downtime shows here.",
-        f"""
-        SELECT quantileOrNull(0.99)({LATENCY}) AS ms FROM undertone.scored_events
-        WHERE scored_time > $__toTime - INTERVAL 5 MINUTE AND scored_time <= $__toTime AND {WHERE}
-        """,
+        f"SELECT quantileOrNull(0.99)({LATENCY}) AS ms FROM {LAST_MINUTES}",
         unit="ms",
         decimals=0,
         steps=((None, GOOD), (250, WATCH), (1500, BAD)),
@@ -230,8 +224,9 @@ def drift_by_channel() -> Json:
     return bars(
         12,
         f"Drift of scores (stable < {DRIFT_WATCH}, shifted > {DRIFT_LIMIT})",
-        "Population stability index of the last hour's scores against the 7 days before, per channel with at least 200 "
-        "messages in the hour. Shifted means: customers, traffic or the model changed; look before trusting trends.",
+        "Population stability index of the last hour's scores against the same hour of the 7 days before, per channel "
+        "with at least 200 messages in the hour. Shifted means: customers, traffic or the model changed; look before "
+        "trusting trends.",
         f"SELECT toString(channel) AS channel, psi FROM ({drift(WHERE)}\n)",
         steps=((None, GOOD), (DRIFT_WATCH, WATCH), (DRIFT_LIMIT, BAD)),
         limits=(0, None),
@@ -339,11 +334,12 @@ def store_size() -> Json:
 
 
 def last_written() -> Json:
-    """Whether each output still grows."""
+    """How far each partition of Kafka has come."""
     return table(
         17,
         "Progress by partition",
-        "The last record of each Kafka partition that reached the store, and when it was scored.",
+        "The last record of each Kafka partition that is stored, and when it was scored. The job commits an epoch "
+        "after its rows are stored, so the last committed epoch is at most one epoch (5 s by default) behind this.",
         f"""
         SELECT
             topic AS Topic, partition AS Partition, max(offset) AS Offset, max(scored_time) AS `Last scored`,

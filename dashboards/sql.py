@@ -64,17 +64,21 @@ WHERE time < toStartOfMinute($__toTime)
 ORDER BY time"""
 
 
-def alerts(when: str, where: str, columns: str = "*") -> str:
-    """Alerts raised `when`, each with what supervisors answered.
+def alerts(where: str, since: str = "$__fromTime") -> str:
+    """Alerts raised from `since` on, each with what supervisors answered.
 
     Adds to the columns of `escalations`: `answered_time` (first answer of any kind), `closed_time` (resolved by a
     supervisor, or by the job when the customer calmed down) and `verdict` (good_catch, false_alarm, or empty).
     """
     return f"""
 SELECT
-    {columns}, answered_time, if(verdict IS NULL, '', verdict) AS verdict,
+    *, answered_time, if(verdict IS NULL, '', verdict) AS verdict,
     coalesce(resolved_time, if(state = 'resolved', event_time, NULL)) AS closed_time
-FROM (SELECT * FROM undertone.escalations FINAL WHERE {when} AND {where}) AS raised
+FROM
+(
+    SELECT * FROM undertone.escalations FINAL
+    WHERE raised_time >= {since} AND raised_time <= $__toTime AND {where}
+) AS raised
 LEFT JOIN
 (
     SELECT
@@ -82,17 +86,17 @@ LEFT JOIN
         minOrNullIf(event_time, action = 'resolved') AS resolved_time,
         argMaxOrNullIf(toString(action), event_time, action IN ('good_catch', 'false_alarm')) AS verdict
     FROM undertone.feedback FINAL
+    WHERE event_time >= {since}
     GROUP BY tenant, escalation_id
 ) AS answers USING (tenant, escalation_id)"""
 
 
 def open_alerts(where: str) -> str:
     """Alerts of the last day that neither the job nor a supervisor has closed."""
-    when = "raised_time >= $__toTime - INTERVAL 1 DAY AND raised_time <= $__toTime"
     return f"""
 SELECT *, dateDiff('second', raised_time, $__toTime) AS age_s
 FROM
-({indent(alerts(when, where))}
+({indent(alerts(where, "$__toTime - INTERVAL 1 DAY"))}
 )
 WHERE state = 'active' AND closed_time IS NULL"""
 
@@ -146,12 +150,16 @@ HAVING max(time) >= $__toTime - INTERVAL 10 MINUTE"""
 
 
 def drift(where: str, minimum: int = 200) -> str:
-    """Population stability index of the scores per channel: the last hour against the 7 days before it.
+    """Population stability index of the scores per channel: the last hour against that hour of the 7 days before.
 
     Ten bins of the score; shares are floored at 0.1 %; channels with fewer than `minimum` messages in the hour are
     left out, because the index of a small sample is high by chance.
     """
     recent = "event_time >= $__toTime - INTERVAL 1 HOUR"
+    hours = " OR ".join(
+        f"(event_time >= $__toTime - INTERVAL {hour + 1} HOUR AND event_time <= $__toTime - INTERVAL {hour} HOUR)"
+        for hour in range(0, 192, 24)
+    )
     return f"""
 SELECT channel, sum((now_share - then_share) * log(now_share / then_share)) AS psi
 FROM
@@ -168,7 +176,7 @@ FROM
             channel, least(9, floor((score + 1) * 5)) AS bin,
             countIf({recent}) AS now_count, countIf(NOT ({recent})) AS then_count
         FROM undertone.scored_events
-        WHERE event_time >= $__toTime - INTERVAL 169 HOUR AND event_time <= $__toTime AND {SCORED} AND {where}
+        WHERE ({hours}) AND {SCORED} AND {where}
         GROUP BY channel, bin
     )
 )
@@ -184,8 +192,7 @@ SELECT topic, toFloat64(sum(bad) / sum(total)) AS share
 FROM
 (
     SELECT topic, count() AS total, 0 AS bad
-    FROM undertone.scored_events
-    WHERE $__timeFilter(scored_time) AND {where}
+    FROM {scored("$__fromTime", where)}
     GROUP BY topic
     UNION ALL
     SELECT topic, count() AS total, count() AS bad
@@ -195,6 +202,18 @@ FROM
 )
 GROUP BY topic
 HAVING sum(total) >= 100"""
+
+
+def scored(since: str, where: str) -> str:
+    """Rows scored from `since` on, by the wall clock, so that a replay shows when it runs and not when it happened.
+
+    Messages more than a week older than that are left out: without a bound on the time of the message, which the table
+    is ordered by, every day that was ever stored would have to be opened.
+    """
+    return (
+        f"undertone.scored_events WHERE scored_time >= {since} AND scored_time <= $__toTime "
+        f"AND event_time >= {since} - INTERVAL 7 DAY AND {where}"
+    )
 
 
 def channel_code() -> str:

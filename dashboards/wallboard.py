@@ -275,42 +275,42 @@ def _after(queue_value: str) -> str:
 def _worst_sql() -> str:
     drivers = ", ".join(f"(n_{tag}, '{tag}')" for tag in TAGS if tag != "satisfaction")
     return f"""
-    WITH worst AS
+    WITH
     (
-        SELECT tenant, customer_key, session_id, channels, queue, started_time, final_level, drivers
+        SELECT groupArray((final_level, channels, queue, started_time, drivers, tenant, customer_key, session_id))
         FROM
         (
-            SELECT *, arrayStringConcat(arrayMap(pair -> pair.2, arrayReverseSort(
-                arrayFilter(pair -> pair.1 > 0, [{drivers}]))), ', ') AS drivers
+            SELECT
+                final_level, channels, queue, started_time, tenant, customer_key, session_id,
+                arrayStringConcat(arrayMap(pair -> pair.2, arrayReverseSort(
+                    arrayFilter(pair -> pair.1 > 0, [{drivers}]))), ', ') AS drivers
             FROM undertone.sessions FINAL
             WHERE started_time >= $__toTime - INTERVAL 2 DAY AND started_time <= $__toTime AND state = 'open'
                 AND ended_time >= $__toTime - INTERVAL 30 MINUTE AND messages > 0 AND {WHERE}
+            ORDER BY final_level
+            LIMIT 9
         )
-        ORDER BY final_level
-        LIMIT 9
-    )
+    ) AS worst
     SELECT
-        final_level AS Mood, if(trends.trend = '', 'not_calculated', trends.trend) AS Trend,
-        arrayStringConcat(channels, ' → ') AS Path, queue AS Queue,
-        dateDiff('minute', started_time, $__toTime) AS Minutes,
-        if(why.reason != '', why.reason, drivers) AS Reason,
-        {key_text("worst.customer_key")} AS Customer
-    FROM worst
+        live.1 AS Mood, if(trends.trend = '', 'not_calculated', trends.trend) AS Trend,
+        arrayStringConcat(live.2, ' → ') AS Path, live.3 AS Queue, dateDiff('minute', live.4, $__toTime) AS Minutes,
+        if(why.reason != '', why.reason, live.5) AS Reason, {key_text("live.7")} AS Customer
+    FROM (SELECT arrayJoin(worst) AS live, live.7 AS customer_key, live.8 AS session_id) AS sessions
     LEFT JOIN
     (
-        SELECT tenant, customer_key, argMax(trend, event_time) AS trend
+        SELECT customer_key, argMax(toString(trend), event_time) AS trend
         FROM undertone.trajectory FINAL
-        WHERE (tenant, customer_key) IN (SELECT tenant, customer_key FROM worst)
+        WHERE (tenant, customer_key) IN (SELECT arrayJoin(arrayMap(live -> (live.6, live.7), worst)))
             AND event_time >= $__toTime - INTERVAL 2 DAY AND speaker = 'customer'
-        GROUP BY tenant, customer_key
-    ) AS trends ON trends.tenant = worst.tenant AND trends.customer_key = worst.customer_key
+        GROUP BY customer_key
+    ) AS trends USING (customer_key)
     LEFT JOIN
     (
         SELECT session_id, argMax(reason, (level, event_time)) AS reason
         FROM undertone.escalations FINAL
         WHERE raised_time >= $__toTime - INTERVAL 2 DAY AND state = 'active'
-            AND session_id IN (SELECT session_id FROM worst)
+            AND session_id IN (SELECT arrayJoin(arrayMap(live -> live.8, worst)))
         GROUP BY session_id
-    ) AS why ON why.session_id = worst.session_id
+    ) AS why USING (session_id)
     ORDER BY Mood
     """

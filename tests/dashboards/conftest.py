@@ -1,4 +1,4 @@
-"""An embedded store with a seeded day of conversations, and one that stays empty, for the queries of the dashboards."""
+"""An embedded store with two seeded days of conversations, and the same store emptied, for dashboards' queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.dashboards.traffic import Traffic, write
 collect_ignore = ["test_sdk.py"] if sys.version_info < (3, 11) else []
 """grafana-foundation-sdk exists for Python 3.11 and later only."""
 END = int(time.time()) // 3600 * 3600 - 3600
-"""End of the seeded day: recent, because the store forgets texts after 30 days."""
+"""End of the seeded days: recent, because the store forgets texts after 30 days."""
 TABLES = (
     "scored_events",
     "journey",

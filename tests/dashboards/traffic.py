@@ -1,7 +1,6 @@
 """Seeded conversations written straight into the tables, by ClickHouse itself: a test's day or a benchmark's millions.
 
-All is a pure function of `seed`, the number of events and the end of the period,
-and grows denser towards it. Sessions have 12 turns, customer and
+All is a pure function of `seed`, the number of events and the end of the period. Sessions have 12 turns, customer and
 agent by turns; moods start somewhere and drift; some rows are inserted twice, as a replay does. The tables agree with
 each other: trajectory follows scored_events, sessions and escalations follow trajectory.
 """
@@ -25,8 +24,8 @@ class Traffic:
 
     end: int
     """End of the period, seconds since the Unix epoch."""
-    events: int = 36_000
-    days: float = 1.0
+    events: int = 48_000
+    days: float = 2.0
     seed: int = 7
     tenants: int = 2
 
@@ -75,10 +74,10 @@ def _turns(traffic: Traffic, first: int, last: int) -> str:
         concat('e', toString(number)) AS event_id,
         cityHash64(s % {customers}, {traffic.seed}) AS customer_key,
         fromUnixTimestamp64Milli(toInt64({traffic.end * 1000} - {spread}
-            + floor(sqrt({at("s", 1)}) * {spread - 300_000}) + s % 997 + turn * 20000), 'UTC') AS event_time,
+            + floor({at("s", 1)} * {spread - 300_000}) + s % 997 + turn * 20000), 'UTC') AS event_time,
         {_names(QUEUES)}[1 + toUInt8(floor({at("s", 2)} * {len(QUEUES)}))] AS queue,
-        {_names(CHANNELS)}[1 + if(turn < 6, toUInt8(floor({at("s", 3)} * 4)),
-        toUInt8(floor({at("s", 4)} * 4)))] AS channel,
+        {_names(CHANNELS)}[1 + if(turn < 6, toUInt8(floor(pow({at("s", 3)}, 2) * 4)),
+        toUInt8(floor(pow({at("s", 4)}, 2) * 4)))] AS channel,
         if(turn % 2 = 0, 'customer', 'agent') AS speaker,
         lower(hex(cityHash64(toUInt8(floor({at("s", 5)} * 40)), {traffic.seed}))) AS agent_key,
         {at("s", 6)} * 1.6 - 0.9 AS mood_start, {at("s", 7)} * 1.4 - 0.7 AS mood_drift,
@@ -177,7 +176,7 @@ def _sessions(traffic: Traffic) -> str:
 
 
 def _escalations(traffic: Traffic) -> str:
-    return """
+    return f"""
     INSERT INTO undertone.escalations (tenant, raised_time, escalation_id, version, transition, state, event_time,
         customer_key, session_id, interaction_id, channel, queue, agent_key, rule, rule_version, family, level, route,
         reason, score, interaction_level, level_evidence, customer_level, carried, slope, streak, tags, excerpt,
@@ -193,7 +192,11 @@ def _escalations(traffic: Traffic) -> str:
         if(level = 1, 'agent', 'supervisor'), 'mood -0.52 below -0.40 for 2 messages', min(score), min(t.level), 1,
         min(t.customer_level), any(t.carried), NULL, 2, ['frustration'], 'I have called three times about [CARD]',
         ['e1'], raised
-    FROM (SELECT * FROM undertone.trajectory FINAL WHERE speaker = 'customer' AND customer_level < -0.5) AS t
+    FROM
+    (
+        SELECT * FROM undertone.trajectory FINAL
+        WHERE speaker = 'customer' AND customer_level < -0.5 AND cityHash64(session_id, {traffic.seed}) % 5 = 0
+    ) AS t
     GROUP BY tenant, customer_key, session_id"""
 
 

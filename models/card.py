@@ -88,8 +88,8 @@ def results(made: Block) -> str:
         ),
         "### Int8 against float",
         f"On {proof['texts']} held-out texts: probabilities of sentiment differ by "
-        f"{proof['sentiment_mean_difference']:.4f} on average and {proof['sentiment_max_difference']:.3f} at most, those "
-        f"of tags by {proof['tags_mean_difference']:.4f} and {proof['tags_max_difference']:.3f}; "
+        f"{proof['sentiment_mean_difference']:.4f} on average and {proof['sentiment_max_difference']:.3f} at most, "
+        f"those of tags by {proof['tags_mean_difference']:.4f} and {proof['tags_max_difference']:.3f}; "
         f"{proof['label_flips']:.2%} of labels and {proof['tag_flips']:.2%} of tag "
         f"decisions at one half flip. The bundle has {made['bundle_bytes'] / 1e6:.1f} MB.",
         "### Speed",

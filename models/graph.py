@@ -179,10 +179,12 @@ def with_outputs(model: Any, names: list[str]) -> Any:
     return watched
 
 
-def column_factors(largest: npt.NDArray[np.float32], weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Divisors of columns that share their spread evenly between activation (`largest` by column) and weight rows."""
+def column_factors(
+    largest: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], share: float = 0.5
+) -> npt.NDArray[np.float32]:
+    """Divisors of columns that move `share` of their spread (`largest` by column) from the activation to the weight."""
     rows = np.abs(weight).max(axis=1)
-    factors = np.sqrt(np.maximum(largest, 1e-3) / np.maximum(rows, 1e-3))
+    factors = np.maximum(largest, 1e-3) ** share / np.maximum(rows, 1e-3) ** (1 - share)
     even: npt.NDArray[np.float32] = (factors / np.exp(np.log(factors).mean())).astype(np.float32)
     return even
 

@@ -110,7 +110,7 @@ def test_evaluate_measures_sentiment_and_tags(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_evaluate_masks_what_was_not_annotated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"text": "one", "sentiment": None, "emotions": {"anger": True, "urgency": False}},
         {"text": "two", "sentiment": "neutral", "emotions": ["amusement"]},
         {"text": "three", "sentiment": "neutral", "emotions": None},

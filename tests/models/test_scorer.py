@@ -46,7 +46,7 @@ def test_shapes_and_ranges(scorer: Scorer) -> None:
     assert scores.tags.shape == (size, len(scorer.tags))
     assert scores.flagged.shape == scores.tags.shape
     assert scores.abstained.shape == scores.tokens.shape == (size,)
-    assert (scores.p.dtype, scores.tags.dtype, scores.tokens.dtype) == (np.float32, np.float32, np.int32)
+    assert [str(x.dtype) for x in (scores.p, scores.tags, scores.tokens)] == ["float32", "float32", "int32"]
     assert ((scores.p >= 0) & (scores.p <= 1)).all()
     assert ((scores.tags >= 0) & (scores.tags <= 1)).all()
     assert np.allclose(scores.p.sum(axis=1), 1, atol=2e-4)

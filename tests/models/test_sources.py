@@ -12,7 +12,13 @@ from models.sources import READERS, Example, read_all
 
 
 def row(source: str, **fields: Any) -> dict[str, Any]:
-    made = {"id": "1", "text": "some text of four words", "channel": "social", "sentiment": None, "emotions": []}
+    made: dict[str, Any] = {
+        "id": "1",
+        "text": "some text of four words",
+        "channel": "social",
+        "sentiment": None,
+        "emotions": [],
+    }
     return {**made, "source": source, "split": "train", "meta": {}, **fields}
 
 
@@ -86,7 +92,7 @@ def test_annoyed_task_talk_is_not_called_neutral() -> None:
 
 
 def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
-    rows = {
+    rows: dict[str, list[dict[str, Any]]] = {
         name: []
         for name in [
             "banking77",

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from models.graph import Builder, Range, best_range, column_factors
+from models.graph import Arrays, Builder, Range, best_range, column_factors
 from models.network import Network, Shape
 from models.scorer import TAGS
 from models.sources import Example
@@ -58,7 +58,7 @@ def test_what_is_not_annotated_has_no_gradient() -> None:
     assert not tags.grad.any()
 
 
-def small() -> tuple[Network, dict[str, np.ndarray]]:  # type: ignore[type-arg]
+def small() -> tuple[Network, Arrays]:
     torch.manual_seed(0)
     network = Network(Shape(layers=3, vocabulary=50, positions=16)).eval()
     return network, {name: value.numpy() for name, value in network.state_dict().items()}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from bytewax.operators import StatefulBatchLogic
 
+from operators import metrics
+from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
 from operators.records import Escalation, Message, SessionUpdate, StreamTime, Tick, Turn
 from operators.ticks import Timers
@@ -31,8 +33,11 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         self._reducer = reducer
         self._timers = timers
         self._armed: int | None = None
+        self._open = False
         self._state: CustomerState | None = None if blob is None else reducer.load(blob)
+        self._open = False
         self._arm()
+        self._count_open()
 
     def on_batch(self, values: list[Input]) -> tuple[list[Output], bool]:
         """Fold the values in; DISCARD once the customer is forgotten."""
@@ -45,6 +50,9 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             else:
                 self._timers.advance(value)
         self._arm()
+        self._count_open()
+        for output in outputs:
+            count(output)
         return latest_sessions(outputs), self._state is None
 
     def snapshot(self) -> bytes:
@@ -54,6 +62,8 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
 
     def _on_message(self, message: Message) -> list[Output]:
         self._state, outputs = self._reducer.on_message(self._state, message)
+        if not outputs:
+            metrics.DUPLICATES.inc()
         return outputs
 
     def _on_tick(self, tick: Tick) -> list[Output]:
@@ -62,6 +72,12 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             return []
         self._state, outputs = self._reducer.on_tick(self._state, tick.stream_ms)
         return outputs
+
+    def _count_open(self) -> None:
+        is_open = self._state is not None and self._reducer.has_open_session(self._state)
+        if is_open != self._open:
+            metrics.OPEN_SESSIONS.inc(is_open - self._open)
+            self._open = is_open
 
     def _arm(self) -> None:
         if self._state is None:
@@ -72,10 +88,32 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             self._armed = due
             self._timers.arm(str(self._state.customer_key), due)
 
+    def _count_open(self) -> None:
+        now_open = self._state is not None and self._reducer.has_open_session(self._state)
+        if now_open != self._open:
+            metrics.OPEN_SESSIONS.inc(1 if now_open else -1)
+            self._open = now_open
+
+
+def count(output: Output) -> None:
+    """Count what operators watch: escalations by what they are, and rows of late events."""
+    if isinstance(output, Escalation):
+        metrics.ESCALATIONS.labels(output.transition, output.route, output.family).inc()
+    elif isinstance(output, Turn) and output.late:
+        metrics.LATE.inc()
+
 
 def builder(reducer: CustomerReducer, timers: Timers) -> Callable[[bytes | None], CustomerLogic]:
     """Make the function with which Bytewax builds a key's logic, new or from a snapshot."""
     return lambda blob: CustomerLogic(reducer, timers, blob)
+
+
+def count(output: Output) -> None:
+    """Show an output in the metrics."""
+    if isinstance(output, Escalation):
+        metrics.ESCALATIONS.labels(output.transition, output.route, output.family).inc()
+    elif isinstance(output, Turn) and output.late:
+        metrics.LATE.inc()
 
 
 def latest_sessions(outputs: Sequence[Output]) -> list[Output]:

@@ -70,16 +70,21 @@ class CustomerReducer:
         out: list[Output] = []
         fold = state.current
         session = fold.session
-        if self._closes(state) and stream_ms > self._close_ms(state) and session is not None:
+        if self.has_open_session(state) and stream_ms > self._close_ms(state) and session is not None:
             context = self._at_rest(state)
             told, cleared = alerts.resolve_all(state.told, session.deadline_ms, context)
             state = msgspec.structs.replace(state, told=told, closed=fold.known)
             out = [self._summary(state, fold, fold, "closed"), *cleared]
         return (None if stream_ms > self._forget_ms(state) else state), out
 
+    def has_open_session(self, state: CustomerState) -> bool:
+        """Whether the last session is still to be closed."""
+        fold = state.current
+        return fold.session is not None and state.closed != fold.known
+
     def next_timer(self, state: CustomerState) -> int:
         """Stream time in milliseconds at which `on_tick` has something to do."""
-        return (self._close_ms(state) if self._closes(state) else self._forget_ms(state)) + 1
+        return (self._close_ms(state) if self.has_open_session(state) else self._forget_ms(state)) + 1
 
     def dump(self, state: CustomerState) -> bytes:
         """Write a snapshot: msgpack, versioned."""
@@ -301,11 +306,6 @@ class CustomerReducer:
         fold = state.current
         entry = state.tail[-1]
         return Context(fold, self._folder.turn(fold, entry, state.tenant, state.customer_key), entry, None, self.rules)
-
-    def _closes(self, state: CustomerState) -> bool:
-        """Whether the last session is still to be closed."""
-        fold = state.current
-        return fold.session is not None and state.closed != fold.known
 
     def _close_ms(self, state: CustomerState) -> int:
         session = state.current.session

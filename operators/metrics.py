@@ -33,10 +33,12 @@ SCORED = Counter("undertone_messages_scored", "Messages that the model scored", 
 REJECTED = Counter(
     "undertone_rejected", "Records that a stage refused, by its reason", ("stage", "reason"), registry=REGISTRY
 )
-DUPLICATES = Counter("undertone_duplicate_events", "Events that were seen before and counted once", registry=REGISTRY)
-LATE = Counter(
-    "undertone_late_events", "Events that came after their session was closed and corrected it", registry=REGISTRY
+UNCHANGED = Counter(
+    "undertone_unchanged_events",
+    "Events that changed nothing: seen before, or older than a revision already known",
+    registry=REGISTRY,
 )
+LATE = Counter("undertone_late_events", "Turns of events that came later than the allowed lateness", registry=REGISTRY)
 ROWS = Counter("undertone_rows_written", "Rows that the store acknowledged", ("table",), registry=REGISTRY)
 PUBLISHED = Counter("undertone_published", "Records that Kafka acknowledged", ("topic",), registry=REGISTRY)
 REPEATS_HELD = Counter(

@@ -32,7 +32,7 @@ def test_columns_and_types_are_those_of_the_database(client: Client, table: str)
     ).result_rows
 
     assert len(TABLES[table].columns) == len(found)
-    assert dict(_kinds(table)) == {name: kind for name, kind in found}  # noqa: C416 - rows are sequences, not pairs
+    assert dict(_kinds(table)) == {name: kind for name, kind in found}
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -128,7 +128,7 @@ class Supervisor:
             while True:
                 dropped = prune(self._plan.recovery)
                 if dropped:
-                    log(f"{dropped} forgotten customers pruned from the recovery store")
+                    log(f"{dropped} discarded keys pruned from the recovery store")
                 outcome = self._run_once(held)
                 if outcome is not None:
                     return outcome

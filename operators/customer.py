@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from bytewax.operators import StatefulBatchLogic
 
 from operators import metrics
-from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
 from operators.records import Escalation, Message, SessionUpdate, StreamTime, Tick, Turn
 from operators.ticks import Timers
@@ -35,7 +34,6 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         self._armed: int | None = None
         self._open = False
         self._state: CustomerState | None = None if blob is None else reducer.load(blob)
-        self._open = False
         self._arm()
         self._count_open()
 
@@ -87,20 +85,6 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         if due is not None and (self._armed is None or due < self._armed):
             self._armed = due
             self._timers.arm(str(self._state.customer_key), due)
-
-    def _count_open(self) -> None:
-        now_open = self._state is not None and self._reducer.has_open_session(self._state)
-        if now_open != self._open:
-            metrics.OPEN_SESSIONS.inc(1 if now_open else -1)
-            self._open = now_open
-
-
-def count(output: Output) -> None:
-    """Count what operators watch: escalations by what they are, and rows of late events."""
-    if isinstance(output, Escalation):
-        metrics.ESCALATIONS.labels(output.transition, output.route, output.family).inc()
-    elif isinstance(output, Turn) and output.late:
-        metrics.LATE.inc()
 
 
 def builder(reducer: CustomerReducer, timers: Timers) -> Callable[[bytes | None], CustomerLogic]:

@@ -33,8 +33,8 @@ SCORED = Counter("undertone_messages_scored", "Messages that the model scored", 
 REJECTED = Counter(
     "undertone_rejected", "Records that a stage refused, by its reason", ("stage", "reason"), registry=REGISTRY
 )
-UNCHANGED = Counter(
-    "undertone_unchanged_events",
+DUPLICATES = Counter(
+    "undertone_duplicate_events",
     "Events that changed nothing: seen before, or older than a revision already known",
     registry=REGISTRY,
 )

@@ -98,6 +98,13 @@ def run(path: str, traffic: Traffic, repeat: int, only: str = "") -> int:
     return over
 
 
+def measure_all(events: int = 1_000_000, repeat: int = 20) -> int:
+    """Seed a store of its own and measure every query; return how many are over budget."""
+    traffic = Traffic(end=int(time.time()) // 3600 * 3600, events=events, days=14)
+    with tempfile.TemporaryDirectory() as folder:
+        return run(folder, traffic, repeat)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 1 when a query is over its budget."""
     parser = argparse.ArgumentParser(

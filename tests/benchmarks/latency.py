@@ -79,8 +79,8 @@ def from_histogram(page: str, name: str, label: str, q: float) -> float:
     buckets: list[tuple[float, float]] = []
     for line in page.splitlines():
         if line.startswith(name + "_bucket{") and label in line:
-            upper = line.split('le="')[1].split('"')[0]
-            buckets.append((float(upper.replace("+Inf", "inf")), float(line.rsplit(" ", 1)[1])))
+            bound = line.split('le="')[1].split('"')[0]
+            buckets.append((float(bound.replace("+Inf", "inf")), float(line.rsplit(" ", 1)[1])))
     buckets.sort()
     rank = q * buckets[-1][1]
     lower, below = 0.0, 0.0

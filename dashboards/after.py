@@ -51,7 +51,7 @@ def soured() -> Json:
     """Share of sessions that began well and ended badly."""
     return stat(
         2,
-        "Soured (target < 3 %)",
+        "Soured (target < 3%)",
         "Sessions that began above 0.2 and ended below -0.2, of all whose outcome is known.",
         f"SELECT countIf(outcome = 'soured') / nullIf(countIf({KNOWN}), 0) AS share FROM {ENDED}",
         unit="percentunit",
@@ -78,7 +78,7 @@ def repeat_contact() -> Json:
     """Share of sessions that were not the first contact of the week."""
     return stat(
         4,
-        "Repeat contact (target < 20 %)",
+        "Repeat contact (target < 20%)",
         "Sessions of customers who had been in contact before within 7 days.",
         f"SELECT countIf(contacts_7d > length(interactions)) / nullIf(count(), 0) AS share FROM {ENDED}",
         unit="percentunit",
@@ -287,7 +287,7 @@ def before_after() -> Json:
         13,
         "Before and after a change on one queue",
         "Set the queue and the moment of the change above (the middle of the range when empty). What the other queues "
-        "did at the same time is taken off, so that a quiet week does not count as success; the interval is 95 %.",
+        "did at the same time is taken off, so that a quiet week does not count as success; the interval is 95%.",
         _before_after_sql(),
         columns=[
             column("Before", decimals=3),
@@ -352,7 +352,7 @@ def agents() -> Json:
         16,
         f"Value added, by agent pseudonym (from {MIN_AGENT_SESSIONS} sessions)",
         "How much higher sessions ended than others that began in the same mood on the same queue. For coaching, "
-        f"never for decisions about a person. Below {MIN_AGENT_SESSIONS} sessions nothing is shown; an interval (95 %) "
+        f"never for decisions about a person. Below {MIN_AGENT_SESSIONS} sessions nothing is shown; an interval (95%) "
         "that holds 0 says nothing. Agents' own feelings are never measured.",
         f"""
         SELECT

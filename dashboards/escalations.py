@@ -92,7 +92,7 @@ def suppressed() -> Json:
     """Share held back by the rate cap."""
     return stat(
         4,
-        "Held back (target < 10 %)",
+        "Held back (target < 10%)",
         "Share of alerts that the rate cap kept from being sent. They are in the list below; a high share means that "
         "rules are too eager or supervisors too few.",
         f"SELECT countIf(state = 'suppressed') / nullIf(count(), 0) AS share "
@@ -192,7 +192,7 @@ def by_rule() -> Json:
     return table(
         9,
         "Rules: load, speed and precision",
-        "Precision is good catches among judged alerts, with its 95 % interval (Wilson): do not act on a wide one. "
+        "Precision is good catches among judged alerts, with its 95% interval (Wilson): do not act on a wide one. "
         "Cues went to the agent, alerts to a supervisor.",
         f"""
         SELECT
@@ -263,7 +263,7 @@ def precision_over_time() -> Json:
     low, high = wilson("countIf(verdict = 'good_catch')", "countIf(verdict != '')")
     return lines(
         12,
-        "Precision by day, with its 95 % interval",
+        "Precision by day, with its 95% interval",
         f"Good catches among the judged alerts of each day (UTC). The dashed line is the target, "
         f"{PRECISION_TARGET:.0%}.",
         f"""
@@ -297,7 +297,9 @@ def newest() -> Json:
         SELECT
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
             queue AS Queue, channel AS Channel, dateDiff('second', raised_time, answered_time) AS `Answered after`,
-            verdict AS Verdict, state AS State, escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer
+
+            if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
+            escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer
         FROM ({ANSWERED}
         )
         ORDER BY Raised DESC

@@ -134,7 +134,7 @@ def mood_line() -> Json:
     looks += [series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()]
     return lines(
         7,
-        "Score of each message, and the rolling mood with its 95 % band",
+        "Score of each message, and the rolling mood with its 95% band",
         "Points are messages, coloured by channel; the line is the mood over all channels. The band is that of a mean "
         f"with the evidence so far, a start at 0 that counts as one message, and a spread of {SPREAD} between "
         "messages: wide at first, narrow after a long conversation. Alerts and channel changes are marked.",
@@ -246,7 +246,8 @@ def alerts_of_customer() -> Json:
         SELECT
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
             dateDiff('second', raised_time, answered_time) AS `Answered after`,
-            dateDiff('second', raised_time, closed_time) AS `Closed after`, verdict AS Verdict, state AS State,
+            dateDiff('second', raised_time, closed_time) AS `Closed after`,
+            if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
             escalation_id AS Alert, tenant AS Tenant
         FROM ({alerts(WHERE)}
         )

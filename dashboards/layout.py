@@ -67,7 +67,7 @@ def _panel(panel: Json) -> str:
     place = panel["gridPos"]
     x, y = place["x"] * CELL_W + GAP, HEAD + place["y"] * CELL_H + GAP
     width, height = place["w"] * CELL_W - GAP, place["h"] * CELL_H - GAP
-    lines = textwrap.wrap(panel["title"], max(10, int(width / 7.4)))[:3]
+    lines = textwrap.wrap(panel["title"], max(10, int((width - 16) / 8.6)))[:3]
     spans = "".join(
         f'<text class="t" x="{x + 8}" y="{y + 20 + 16 * index}">{escape(line)}</text>'
         for index, line in enumerate(lines)

@@ -110,9 +110,9 @@ def table(
     *,
     columns: Sequence[Json] = (),
     links: Sequence[Json] = (),
-    footer: bool = False,
+    totals: Sequence[str] = (),
 ) -> Json:
-    """Rows as they come from the query; `columns` are made by `column`."""
+    """Rows as they come from the query; `columns` are made by `column`, `totals` are added up below."""
     defaults: Json = {
         "color": {"mode": "thresholds"},
         "custom": {"align": "auto", "filterable": False, "cellOptions": {"type": "auto"}, "displayMode": "auto"},
@@ -123,7 +123,7 @@ def table(
     options = {
         "showHeader": True,
         "cellHeight": "sm",
-        "footer": {"show": footer, "reducer": ["sum"], "countRows": False, "fields": ""},
+        "footer": {"show": bool(totals), "reducer": ["sum"], "countRows": False, "fields": list(totals)},
     }
     return _panel(id, "table", title, description, [target(sql, "table")], defaults, options, columns)
 

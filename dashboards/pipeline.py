@@ -94,7 +94,7 @@ def late() -> Json:
     """Share of messages that came after their session had closed."""
     return stat(
         5,
-        "Late (target < 1 %)",
+        "Late (target < 1%)",
         "Customers' messages that came after their session had closed. They are counted all the same, by correction.",
         f"SELECT countIf(late) / nullIf(count(), 0) AS share FROM undertone.trajectory FINAL "
         f"WHERE $__timeFilter(event_time) AND {WHERE}",
@@ -109,7 +109,7 @@ def abstained() -> Json:
     """Share of messages the model would not judge."""
     return stat(
         6,
-        "Abstained (expected 5 to 15 %)",
+        "Abstained (expected 5 to 15%)",
         "Customers' messages that the model was too unsure about; they move nobody's mood.",
         f"SELECT countIf(abstained) / nullIf(count(), 0) AS share FROM undertone.scored_events "
         f"WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}",
@@ -329,7 +329,7 @@ def store_size() -> Json:
             column("Parts", steps=((None, "transparent"), (300, BAD))),
             column("Last written", unit="dateTimeAsIso"),
         ],
-        footer=True,
+        totals=["Rows", "Size", "Parts"],
     )
 
 

@@ -31,10 +31,10 @@ def _data_sources(site: Site) -> Json:
 
 
 def _dashboards() -> Json:
+    """The folder is found by its title: Grafana reads alerting first, which makes the folder with an uid of its own."""
     provider = {
         "name": "undertone",
         "folder": FOLDER,
-        "folderUid": "undertone",
         "type": "file",
         "disableDeletion": True,
         "allowUiUpdates": False,

@@ -13,7 +13,7 @@ ALL = "1 = 1"
 SCORED = "speaker = 'customer' AND kind = 'utterance' AND skipped = ''"
 """Messages of scored_events that say something about the customer's mood."""
 Z = 1.96
-"""Standard normal quantile of 95 % intervals."""
+"""Standard normal quantile of 95% intervals."""
 
 
 def indent(sql: str, spaces: int = 4) -> str:
@@ -26,7 +26,7 @@ def indent(sql: str, spaces: int = 4) -> str:
 
 
 def wilson(good: str, total: str) -> tuple[str, str]:
-    """SQL of the ends of the 95 % Wilson interval of a share; NULL when there is nothing to take a share of."""
+    """SQL of the ends of the 95% Wilson interval of a share; NULL when there is nothing to take a share of."""
     share = f"({good}) / ({total})"
     centre = f"({share} + {Z**2 / 2:.4f} / ({total}))"
     half = f"{Z} * sqrt({share} * (1 - {share}) / ({total}) + {Z**2 / 4:.4f} / pow({total}, 2))"
@@ -152,7 +152,7 @@ HAVING max(time) >= $__toTime - INTERVAL 10 MINUTE"""
 def drift(where: str, minimum: int = 200) -> str:
     """Population stability index of the scores per channel: the last hour against that hour of the 7 days before.
 
-    Ten bins of the score; shares are floored at 0.1 %; channels with fewer than `minimum` messages in the hour are
+    Ten bins of the score; shares are floored at 0.1%; channels with fewer than `minimum` messages in the hour are
     left out, because the index of a small sample is high by chance.
     """
     recent = "event_time >= $__toTime - INTERVAL 1 HOUR"

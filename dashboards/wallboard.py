@@ -19,6 +19,7 @@ from dashboards.common import (
     WATCH,
     Json,
     chosen,
+    feedback_links,
     journey_link,
     key_text,
     value_map,
@@ -197,10 +198,11 @@ def worst_conversations() -> Json:
             column("Path", width=190),
             column("Queue", width=130),
             column("Minutes", width=80),
-            column("Reason", links=[journey_link()]),
+            column("Reason", links=[journey_link(), *feedback_links()]),
             column("Customer", hidden=True),
+            column("Alert", hidden=True),
+            column("Tenant", hidden=True),
         ],
-        links=[],
     )
 
 
@@ -294,7 +296,8 @@ def _worst_sql() -> str:
     SELECT
         live.1 AS Mood, if(trends.trend = '', 'not_calculated', trends.trend) AS Trend,
         arrayStringConcat(live.2, ' → ') AS Path, live.3 AS Queue, dateDiff('minute', live.4, $__toTime) AS Minutes,
-        if(why.reason != '', why.reason, live.5) AS Reason, {key_text("live.7")} AS Customer
+        if(why.reason != '', why.reason, live.5) AS Reason, {key_text("live.7")} AS Customer,
+        why.alert AS Alert, live.6 AS Tenant
     FROM (SELECT arrayJoin(worst) AS live, live.7 AS customer_key, live.8 AS session_id) AS sessions
     LEFT JOIN
     (
@@ -306,7 +309,9 @@ def _worst_sql() -> str:
     ) AS trends USING (customer_key)
     LEFT JOIN
     (
-        SELECT session_id, argMax(reason, (level, event_time)) AS reason
+        SELECT
+            session_id, argMax(reason, (level, event_time)) AS reason,
+            argMax(escalation_id, (level, event_time)) AS alert
         FROM undertone.escalations FINAL
         WHERE raised_time >= $__toTime - INTERVAL 2 DAY AND state = 'active'
             AND session_id IN (SELECT arrayJoin(arrayMap(live -> live.8, worst)))

@@ -55,7 +55,7 @@ def _conditional_all(sql: str, variables: Variables) -> str:
 def _variables(sql: str, variables: Variables) -> str:
     def quoted(match: re.Match[str]) -> str:
         value = variables[match[1]]
-        values = [value] if isinstance(value, str) else value
+        values = [value] if isinstance(value, str) else value  # only quotes are escaped, as Grafana does
         return ",".join("'" + one.replace("'", "\\'") + "'" for one in values)
 
     return re.sub(r"\$\{(\w+):singlequote\}", quoted, sql)

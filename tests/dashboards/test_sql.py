@@ -183,14 +183,11 @@ def test_nobody_chosen_gives_an_empty_journey(day: Client) -> None:
             assert run(day, query, EVERYTHING) == [], f"{query.name}: shows somebody although nobody was chosen"
 
 
-@pytest.mark.parametrize("customer", ["zz", "'; DROP TABLE undertone.sessions", "\\", "0" * 300])
-def test_nonsense_as_customer_is_harmless(customer: str, day: Client) -> None:
+@pytest.mark.parametrize("customer", ["zz", "'; DROP TABLE undertone.sessions", "0" * 300, "00c0ffee"])
+def test_nonsense_as_customer_finds_nobody(customer: str, day: Client) -> None:
     for query in QUERIES:
         if query.board == "undertone-journey" and query.kind == "table":
-            sql = query.expanded(END, {**EVERYTHING, "customer": "x" * 8}).replace(
-                "xxxxxxxx", customer.replace("\\", "\\\\").replace("'", "\\'")
-            )
-            assert day.query(sql).result_rows == []
+            assert run(day, query, {**EVERYTHING, "customer": customer}) == [], query.name
 
 
 def test_agents_need_twenty_sessions(day: Client) -> None:

@@ -36,6 +36,7 @@ __all__ = ["KafkaSource", "KafkaSourceError", "Raw", "ReadOptions", "StreamTime"
 IDLE: Final = timedelta(milliseconds=10)
 STREAM_INTERVAL_MS: Final = 200
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
+STAMP_EVERY: Final = 16
 MAX_STAMPED_BYTES: Final = 64 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 50,
@@ -130,17 +131,25 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             raise StopIteration
         if self._closing is not None:
             self._epoch_committed(self._closing)
-        items: list[Raw | StreamTime] = []
+        raws: list[Raw] = []
         for message in self._poll():
             error = message.error()
             if error is None:
-                items.append(self._read(message))
+                raws.append(self._read(message))
             else:
                 self._consider(error, message)
-        self._credit -= len(items)
-        self._empty = not items
-        items += self._stream_time()
-        return items
+        self._credit -= len(raws)
+        self._empty = not raws
+        self._note_event_time(raws)
+        return [*raws, *self._stream_time()]
+
+    def _note_event_time(self, raws: list[Raw]) -> None:
+        """Look at some records only: to know a little less than the greatest event time closes nothing too early."""
+        latest_ms = self._source.clock() + MAX_AHEAD_MS
+        for raw in (*raws[::STAMP_EVERY], *raws[-1:]):
+            event_ms = self._source.event_time(raw.payload)
+            if event_ms is not None and self._max_ms < event_ms <= latest_ms:
+                self._max_ms = event_ms
 
     def _poll(self) -> list[Message]:
         room = min(self._source.options.batch, self._credit)
@@ -153,9 +162,6 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         payload, offset = message.value(), cast(int, message.offset())
         self._offset = offset + 1
         self._at_end = False
-        event_ms = self._source.event_time(payload)
-        if event_ms is not None and self._max_ms < event_ms <= self._source.clock() + MAX_AHEAD_MS:
-            self._max_ms = event_ms
         origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=message.timestamp()[1])
         return Raw(payload=payload, origin=origin)
 

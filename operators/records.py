@@ -264,7 +264,8 @@ class StreamTime(Record, frozen=True, kw_only=True):
     partitions: int
     """How many partitions the job reads in all; time stands still until each was heard of."""
     stream_ms: int
-    """Greatest event time read so far; once caught up, the time at which the broker last said that there is no more."""
+    """Event time read so far (the greatest that was looked at: not every record is); once caught up, the time at
+    which the broker last said that there is no more."""
     caught_up: bool
     routes: int = 1
     """Over how many keys it is spread so that each worker gets one: see `operators.ticks.routes`."""

@@ -1,0 +1,274 @@
+"""Panels show the right numbers: rows written by hand, and what must come out of them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, wilson
+from tests.dashboards.conftest import END, empty
+from tests.dashboards.macros import ALL as EVERY
+from tests.dashboards.macros import Range, expand
+from tests.dashboards.queries import all_queries
+
+CHOICE: dict[str, str | list[str]] = {
+    "tenant": [EVERY],
+    "queue": [EVERY],
+    "channel": [EVERY],
+    "customer": "",
+    "supervisors": "2",
+    "changed": "billing",
+    "moment": "",
+}
+Rows = list[dict[str, object]]
+
+
+@pytest.fixture(autouse=True)
+def _fresh(store: Client) -> None:
+    empty(store)
+
+
+def ask(store: Client, sql: str, seconds: int = 3600) -> Rows:
+    found = store.query(expand(sql, Range(END - seconds, END), CHOICE))
+    return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
+
+
+def panel(store: Client, title: str) -> Rows:
+    query = next(query for query in all_queries() if title in query.name)
+    return ask(store, query.sql, query.seconds)
+
+
+def put(store: Client, table: str, *rows: dict[str, object]) -> None:
+    names = list(rows[0])
+    store.insert(f"undertone.{table}", [[row[name] for name in names] for row in rows], column_names=names)
+
+
+def at(seconds_ago: float) -> int:
+    """An instant as the tables take it: milliseconds."""
+    return int((END - seconds_ago) * 1000)
+
+
+def message(number: int, seconds_ago: float, score: float, **more: object) -> dict[str, object]:
+    label = "negative" if score < -0.3 else "positive" if score > 0.3 else "neutral"
+    return {
+        "tenant": "t",
+        "event_id": f"e{number}",
+        "event_time": at(seconds_ago),
+        "channel": "chat",
+        "kind": "utterance",
+        "speaker": "customer",
+        "queue": "billing",
+        "score": score,
+        "weight": 1.0,
+        "label": label,
+        "version": 0,
+        "scored_time": at(seconds_ago - 0.1),
+        **more,
+    }
+
+
+def alert(name: str, seconds_ago: float, **more: object) -> dict[str, object]:
+    return {
+        "tenant": "t",
+        "raised_time": at(seconds_ago),
+        "escalation_id": name,
+        "version": 1,
+        "state": "active",
+        "event_time": at(seconds_ago),
+        "customer_key": 7,
+        "session_id": "s1",
+        "queue": "billing",
+        "channel": "chat",
+        "rule": "sour",
+        "level": 3,
+        "route": "supervisor",
+        "reason": "mood -0.52",
+        **more,
+    }
+
+
+def answer(name: str, action: str, seconds_ago: float) -> dict[str, object]:
+    return {
+        "tenant": "t",
+        "escalation_id": name,
+        "feedback_id": f"{name}-{action}",
+        "action": action,
+        "by": "desk-1",
+        "event_time": at(seconds_ago),
+    }
+
+
+def session(name: str, seconds_ago: float, **more: object) -> dict[str, object]:
+    return {
+        "tenant": "t",
+        "session_id": name,
+        "customer_key": 7,
+        "started_time": at(seconds_ago),
+        "ended_time": at(seconds_ago - 60),
+        "version": 1,
+        "state": "closed",
+        "queue": "billing",
+        "messages": 8,
+        "outcome": "steady",
+        **more,
+    }
+
+
+@pytest.mark.parametrize(("good", "total"), [(7, 10), (0, 5), (5, 5), (430, 900)])
+def test_wilson_interval(good: int, total: int, store: Client) -> None:
+    low, high = wilson(str(good), str(total))
+    found = store.query(f"SELECT {low}, {high}").result_rows[0]
+    z, share = 1.96, good / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    assert found == pytest.approx((centre - half, centre + half), abs=1e-5)
+
+
+def test_no_judgement_has_no_interval(store: Client) -> None:
+    assert store.query("SELECT {}, {}".format(*wilson("0", "0"))).result_rows[0] == (None, None)
+
+
+def test_the_wall_counts_a_replayed_message_once(store: Client) -> None:
+    rows = [message(number, 60 + number, -0.8 if number < 9 else 0.1) for number in range(30)]
+    put(store, "scored_events", *rows)
+    put(store, "scored_events", *rows[:10])
+    store.command(
+        "INSERT INTO undertone.rollup_1m SELECT tenant, minute, queue, channel, messages, negatives, neutrals, "
+        "positives, abstained, score_sum, weight_sum, customers, now64(3) FROM undertone.v_queues_1m"
+    )
+    (found,) = panel(store, "Queues now")
+    assert found["Messages"] == 30
+    assert found["Negative"] == pytest.approx(0.3)
+    assert found["Mood"] == pytest.approx((9 * -0.8 + 21 * 0.1) / 30, abs=1e-6)
+
+
+def test_a_small_queue_shows_no_share(store: Client) -> None:
+    store.command(
+        f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END - 120}, 'UTC'), 'tiny', 'chat', "
+        "5, 5, 0, 0, 0, -5, 5, 1, now64(3)"
+    )
+    (found,) = panel(store, "Queues now")
+    assert (found["Messages"], found["Negative"], found["Mood"]) == (5, None, None)
+    assert all(row["value"] is None for row in panel(store, "Negative messages"))
+
+
+def test_age_of_data(store: Client) -> None:
+    put(store, "scored_events", message(1, 500, 0.0), message(2, 42, 0.0))
+    assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": 42.0}]
+
+
+def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:
+    put(store, "escalations", alert("waits", 300), alert("seen", 400), alert("done", 500))
+    put(
+        store,
+        "escalations",
+        alert("calm", 600, state="resolved", event_time=at(550)),
+        alert("held", 10, state="suppressed"),
+    )
+    put(store, "feedback", answer("seen", "acknowledged", 350), answer("done", "acknowledged", 480))
+    put(store, "feedback", answer("done", "resolved", 450), answer("done", "false_alarm", 440))
+    open_now = {row["escalation_id"]: row for row in ask(store, open_alerts(ALL))}
+    assert set(open_now) == {"waits", "seen"}
+    assert open_now["waits"]["age_s"] == 300
+    assert open_now["waits"]["answered_time"] is None
+    every = {row["escalation_id"]: row for row in ask(store, alerts(ALL))}
+    assert every["done"]["verdict"] == "false_alarm"
+    assert every["waits"]["verdict"] == ""
+    assert every["calm"]["closed_time"] is not None
+    assert panel(store, "Longest unanswered") == [{"seconds": 300.0}]
+    assert panel(store, "Critical alerts open") == [{"alerts": 2}]
+    by_level = {row["Level"]: row for row in panel(store, "Open alerts by age")}
+    assert by_level[3] == {"Level": 3, "< 2 min": 0, "2-10": 2, "> 10 min": 0, "Unanswered": 1}
+    assert by_level[1]["Unanswered"] == 0
+    (rule,) = panel(store, "Rules: load, speed and precision")
+    assert (rule["Alerts"], rule["Held back"], rule["judged"], rule["good"], rule["Precision"]) == (4, 1, 1, 0, 0.0)
+    assert panel(store, "Alerts per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
+
+
+def test_an_alert_that_changed_shows_its_last_state(store: Client) -> None:
+    put(store, "escalations", alert("a", 300, level=2))
+    put(store, "escalations", alert("a", 300, level=3, version=2))
+    (found,) = ask(store, open_alerts(ALL))
+    assert found["level"] == 3
+
+
+def test_worst_conversations_come_first_with_their_reason(store: Client) -> None:
+    live = {"state": "open", "ended_time": at(30), "channels": ["chat", "voice"]}
+    put(
+        store,
+        "sessions",
+        session("s1", 300, final_level=-0.6, customer_key=7, n_anger=1, **live),
+        session("s2", 900, final_level=-0.8, customer_key=2**63 + 5, n_anger=1, **live),
+        session("old", 900, final_level=-0.9, customer_key=9, n_anger=1, **{**live, "ended_time": at(7200)}),
+    )
+    put(store, "escalations", alert("a1", 200))
+    turn = {"tenant": "t", "customer_key": 7, "speaker": "customer", "version": 1}
+    put(
+        store,
+        "trajectory",
+        {**turn, "event_id": "e1", "event_time": at(200), "trend": "improving"},
+        {**turn, "event_id": "e2", "event_time": at(100), "trend": "declining"},
+    )
+    first, second = panel(store, "Worst live conversations")
+    assert first["Customer"] == f"{2**63 + 5:016x}"
+    assert (first["Reason"], first["Trend"], first["Alert"]) == ("anger", "not_calculated", "")
+    assert second["Customer"] == f"{7:016x}"
+    assert (second["Reason"], second["Trend"], second["Alert"]) == ("mood -0.52", "declining", "a1")
+    assert (second["Path"], second["Minutes"]) == ("chat → voice", 5)
+
+
+def test_a_customer_is_found_by_the_key_that_links_carry(store: Client) -> None:
+    key = 2**63 + 12345
+    put(store, "sessions", session("s1", 300, customer_key=key))
+    query = next(query for query in all_queries() if query.name == "customer journey / Sessions (panel 10)")
+    sql = expand(query.sql, Range(END - 3600, END), {**CHOICE, "customer": f"{key:016x}"})
+    assert len(store.query(sql).result_rows) == 1
+
+
+def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:
+    rows = []
+    for queue, early, late in (("billing", -0.2, 0.4), ("claims", 0.0, 0.1)):
+        for number in range(40):
+            wiggle = 0.01 if number % 2 else -0.01
+            for when, level in ((5 * 86400, early), (2 * 86400, late)):
+                name = f"{queue}-{number}-{when}"
+                rows.append(session(name, when, queue=queue, final_level=level + wiggle, rating=None))
+    put(store, "sessions", *rows)
+    found = {row["Measure"]: row for row in panel(store, "Before and after")}["Mood at the end"]
+    assert found["Sessions"] == 80
+    assert found["Before"] == pytest.approx(-0.2, abs=1e-6)
+    assert found["Change"] == pytest.approx(0.6, abs=1e-6)
+    assert found["Others' change"] == pytest.approx(0.1, abs=1e-6)
+    assert found["Net effect"] == pytest.approx(0.5, abs=1e-6)
+    half = 1.96 * math.sqrt(4 * (0.01**2 * 40 / 39) / 40)
+    assert (found["from"], found["to"]) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
+
+
+@pytest.mark.parametrize(("shift", "drifted"), [(0.0, False), (0.6, True)])
+def test_drift_sees_a_shift_and_nothing_else(shift: float, drifted: bool, store: Client) -> None:
+    rows = [message(day * 1000 + n, day * 86400 + 60 + n, math.sin(n) * 0.4) for day in (1, 2) for n in range(400)]
+    rows += [message(9000 + n, 60 + n, math.sin(n) * 0.4 - shift) for n in range(400)]
+    put(store, "scored_events", *rows)
+    (found,) = ask(store, drift(ALL))
+    assert isinstance(found["psi"], float)
+    assert (found["psi"] > 0.25) == drifted
+    assert drifted or found["psi"] < 0.02
+
+
+def test_few_messages_are_no_drift(store: Client) -> None:
+    put(store, "scored_events", *[message(n, 60 + n, 0.0) for n in range(50)])
+    assert ask(store, drift(ALL)) == []
+
+
+def test_agents_are_adjusted_for_whom_they_got(store: Client) -> None:
+    rows = []
+    for number in range(25):  # both end at the same mood, but a1 got the unhappy ones
+        rows.append(session(f"a{number}", 3600 + number, agent_key="a1", begin=-0.8, end=0.0, shift=0.8))
+        rows.append(session(f"b{number}", 3600 + number, agent_key="b1", begin=0.8, end=0.0, shift=-0.8))
+        rows.append(session(f"c{number}", 3600 + number, agent_key="c1", begin=-0.8, end=-0.4, shift=0.4))
+    rows += [session(f"d{number}", 3600, agent_key="few", begin=0.0, end=1.0, shift=1.0) for number in range(19)]
+    put(store, "sessions", *rows)
+    added = {row["Agent"]: row["Value added"] for row in panel(store, "Value added")}
+    assert added == {"a1": pytest.approx(0.2), "b1": pytest.approx(0.0), "c1": pytest.approx(-0.2)}

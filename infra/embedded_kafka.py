@@ -130,13 +130,18 @@ class MockCluster:
 
 
 def parse_topics(text: str) -> dict[str, int]:
-    """Read `name:partitions,...`; a name alone gets one partition.
+    """Read `name:partitions,...`; a name alone gets one partition. For `argparse`: an error names the topic.
 
     >>> parse_topics("a:4,b")
     {'a': 4, 'b': 1}
     """
-    pairs = (item.strip().rpartition(":") for item in text.split(",") if item.strip())
-    return {(name or count): (int(count) if name else 1) for name, _, count in pairs}
+    topics: dict[str, int] = {}
+    for item in filter(None, map(str.strip, text.split(","))):
+        name, _, partitions = item.partition(":")
+        if not (partitions or "1").isdecimal() or partitions == "0":
+            raise argparse.ArgumentTypeError(f"topic {name}: partitions are a number from 1, as in {name}:4")
+        topics[name] = int(partitions or 1)
+    return topics
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,13 +151,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Run an in-memory Kafka broker on a free loopback port until it is stopped (SIGTERM or Ctrl-C). "
         "It prints its bootstrap address. It keeps about 5 MB a partition, and nothing survives a stop.",
     )
-    parser.add_argument("--topics", default="", help="topics to make, as name:partitions,... (a:4,b:2)")
+    parser.add_argument(
+        "--topics", type=parse_topics, default={}, help="topics to make, as name:partitions,... (a:4,b:2)"
+    )
     parser.add_argument("--port-file", type=Path, help="also write the address to this file, once ready")
     options = parser.parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    with MockCluster(parse_topics(options.topics)) as cluster:
+    with MockCluster(options.topics) as cluster:
         print(cluster.bootstrap_servers, flush=True)
         if options.port_file:
             partial = options.port_file.with_suffix(".partial")

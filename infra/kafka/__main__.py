@@ -51,11 +51,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _begin(options: argparse.Namespace) -> KafkaBroker:
-    topics = parse_topics(options.topics)
     broker = KafkaBroker(options.data, options.port)
     broker.start()
     present = broker.admin().list_topics(timeout=10).topics
-    for topic, partitions in topics.items():
+    for topic, partitions in options.topics.items():
         if topic not in present:
             broker.create_topic(topic, partitions)
     return broker
@@ -96,7 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--data", type=Path, default=DATA, help=f"folder of the broker's data, kept ({DATA})")
         if order is not _stop:
             sub.add_argument("--port", type=int, default=9092, help="port on 127.0.0.1, 0 for a free one (9092)")
-            sub.add_argument("--topics", default="", help="topics to make if missing, as name:partitions,...")
+            sub.add_argument(
+                "--topics", type=parse_topics, default={}, help="topics to make if missing, as name:partitions,..."
+            )
     return parser
 
 

@@ -24,7 +24,7 @@ from confluent_kafka.cimpl import NewTopic
 
 HERE: Final = Path(__file__).parent
 JARS: Final = HERE / "target" / "jars"
-_MARK: Final = HERE / "target" / "pom.fetched"
+MARK: Final = HERE / "target" / "pom.fetched"
 START_SECONDS: Final = 90.0
 _JVM: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
@@ -45,7 +45,7 @@ def _program(name: str, package: str) -> str:
 def fetch() -> None:
     """Copy Kafka's jars from Maven Central to `infra/kafka/target/jars`, once for each version of `pom.xml`."""
     pom = (HERE / "pom.xml").read_text()
-    if _MARK.is_file() and _MARK.read_text() == pom:
+    if MARK.is_file() and MARK.read_text() == pom:
         return
     maven = _program("mvn", "maven")
     print("Fetching Apache Kafka from Maven Central (about 45 MB, once) ...", flush=True)
@@ -54,7 +54,7 @@ def fetch() -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise KafkaStartError("Maven could not fetch Kafka:\n" + (result.stdout + result.stderr)[-2000:])
-    _MARK.write_text(pom)
+    MARK.write_text(pom)
 
 
 def free_port() -> int:

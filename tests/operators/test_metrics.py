@@ -1,0 +1,52 @@
+"""The metrics page: explained, bounded, on loopback, off when asked."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.request
+
+import pytest
+
+from operators import metrics
+from tests.flows.job import free_port
+
+BOUNDED_LABELS = {"topic", "partition", "channel", "stage", "reason", "table", "transition", "route", "family", "le"}
+
+
+def test_every_metric_is_ours_and_explained() -> None:
+    families = list(metrics.REGISTRY.collect())
+    assert len(families) > 15
+    assert all(family.name.startswith("undertone_") and len(family.documentation) > 15 for family in families)
+
+
+def test_no_label_can_hold_a_text_or_an_id() -> None:
+    metrics.REJECTED.labels("decode", "not_json").inc(0)
+    metrics.ROW_LATENCY.labels("sessions")
+    used = {label for family in metrics.REGISTRY.collect() for sample in family.samples for label in sample.labels}
+    assert used <= BOUNDED_LABELS
+
+
+def test_the_age_of_the_last_epoch_grows_from_the_start_and_falls_at_a_commit() -> None:
+    metrics.COMMITTED.set(time.time() - 100)
+    old = metrics.REGISTRY.get_sample_value("undertone_last_epoch_age_seconds")
+    metrics.COMMITTED.set_to_current_time()
+    new = metrics.REGISTRY.get_sample_value("undertone_last_epoch_age_seconds")
+    assert old is not None
+    assert new is not None
+    assert old >= 100 > new
+
+
+def test_the_page_is_served_on_the_given_address_only() -> None:
+    port = free_port()
+    metrics.start_server("127.0.0.1", port)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        assert b"undertone_kafka_lag_records" in page.read()
+
+
+def test_port_zero_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was bound")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    metrics.start_server("127.0.0.1", 0)

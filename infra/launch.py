@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import fcntl
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Final
@@ -26,6 +23,7 @@ from typing import IO, Final
 import msgspec
 
 from flows.settings import Settings, SettingsError
+from infra.state_folder import FolderInUseError, lock, prune
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WRONG_CONFIGURATION: Final = 2
@@ -66,42 +64,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def log(message: str) -> None:
     """One plain line with the time, to the standard error stream."""
     print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} launch: {message}", file=sys.stderr, flush=True)
-
-
-def lock(state_dir: Path) -> IO[str]:
-    """Take the folder for this job and its workers. Raises `LaunchError` when another one has it."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    held = (state_dir / "lock").open("a+")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.seek(0)
-        owner = held.read().strip() or "unknown"
-        held.close()
-        raise LaunchError(
-            f"another job (process {owner}) or one of its workers runs on {state_dir}: stop it first,"
-            " or give this one another UNDERTONE_STATE_DIR. Two on one folder would count everything twice."
-        ) from None
-    held.truncate(0)
-    held.write(str(os.getpid()))
-    held.flush()
-    return held
-
-
-def prune(recovery: Path) -> int:
-    """Forget keys whose state was discarded: the engine keeps a row of each for ever. Only while nothing runs.
-
-    Returns how many were forgotten. A row is dropped only when it is the last of its key, so that no resume, of
-    whatever epoch, sees a difference.
-    """
-    dropped = 0
-    for path in sorted(recovery.glob("*.sqlite3")):
-        with closing(sqlite3.connect(path)) as store, store:
-            dropped += store.execute(
-                "DELETE FROM snaps WHERE ser_change IS NULL AND (step_id, state_key) IN"
-                " (SELECT step_id, state_key FROM snaps GROUP BY step_id, state_key HAVING count(*) = 1)"
-            ).rowcount
-    return dropped
 
 
 def _die_with_parent() -> None:
@@ -252,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             backoff_cap=options.backoff_cap,
         )
         return Supervisor(plan, worker_command(settings)).run()
-    except (SettingsError, LaunchError) as error:
+    except (SettingsError, LaunchError, FolderInUseError) as error:
         print(f"infra.launch: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
 

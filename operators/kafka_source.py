@@ -10,14 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from msgspec import Meta
 
 from operators import metrics
+from operators.event_time import event_time_ms
 from operators.kafka_client import (
     CONNECT_SECONDS,
     LOG,
@@ -37,7 +37,6 @@ IDLE: Final = timedelta(milliseconds=10)
 STREAM_INTERVAL_MS: Final = 200
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
 STAMP_EVERY: Final = 16
-MAX_STAMPED_BYTES: Final = 64 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 50,
     "fetch.message.max.bytes": 1_048_576,
@@ -57,29 +56,6 @@ _FATAL_CLIENT_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.
 
 State = tuple[Literal[1], int, int]
 """Layout 1: next offset to read, greatest event time read (0 when none)."""
-
-
-class _Stamp(msgspec.Struct):
-    event_time: Annotated[datetime, Meta(tz=True)]
-
-
-_STAMP: Final = msgspec.json.Decoder(_Stamp)
-
-
-def event_time_ms(payload: bytes | None) -> int | None:
-    """Read the event time of an `undertone.event/1` payload and nothing else of it; None if it has none.
-
-    >>> event_time_ms(b'{"event_time": "2026-01-01T00:00:00.25Z", "text": "..."}')
-    1767225600250
-    >>> event_time_ms(b"{") is None
-    True
-    """
-    if payload is None or len(payload) > MAX_STAMPED_BYTES:
-        return None
-    try:
-        return int(_STAMP.decode(payload).event_time.timestamp() * 1000)
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
-        return None
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):

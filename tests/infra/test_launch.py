@@ -21,7 +21,8 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows import live
 from flows.settings import Settings
-from infra.launch import LaunchError, Plan, check, lock, main, prune, worker_command
+from infra.launch import Plan, check, main, worker_command
+from infra.state_folder import FolderInUseError, lock, prune
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -141,7 +142,7 @@ def test_workers_die_with_their_supervisor_and_free_the_folder(tmp_path: Path) -
 
 
 def test_a_second_job_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    with lock(tmp_path), pytest.raises(LaunchError, match=rf"process {os.getpid()}.* runs on {tmp_path}"):
+    with lock(tmp_path), pytest.raises(FolderInUseError, match=rf"process {os.getpid()}.* runs on {tmp_path}"):
         lock(tmp_path)
     lock(tmp_path).close()
 

@@ -1,0 +1,35 @@
+"""The event time of a payload that nobody has decoded yet."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+MAX_BYTES: Final = 64 * 1024
+"""Larger payloads are refused by `decode` anyway."""
+
+
+class _Stamp(msgspec.Struct):
+    event_time: Annotated[datetime, Meta(tz=True)]
+
+
+_STAMP: Final = msgspec.json.Decoder(_Stamp)
+
+
+def event_time_ms(payload: bytes | None) -> int | None:
+    """Read the event time of an `undertone.event/1` payload and nothing else of it; None if it has none.
+
+    >>> event_time_ms(b'{"event_time": "2026-01-01T00:00:00.25Z", "text": "..."}')
+    1767225600250
+    >>> event_time_ms(b"{") is None
+    True
+    """
+    if payload is None or len(payload) > MAX_BYTES:
+        return None
+    try:
+        return int(_STAMP.decode(payload).event_time.timestamp() * 1000)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None

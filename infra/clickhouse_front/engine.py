@@ -121,10 +121,10 @@ class _Handle:
         try:
             for part in (request.sql[insert.end() :], request.data):
                 if part:
-                    inserter.append(part)  # type: ignore[no-untyped-call]
+                    inserter.append(part)
             inserter.finish()
         except Exception:
-            inserter.cancel()  # type: ignore[no-untyped-call]
+            inserter.cancel()
             raise
         return Answer(b"", request.format)
 

@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,6 +47,25 @@ PASSES = {
 }
 """How often a row of each source is seen in one round of training (a round is about 140,000 examples)."""
 
+FINISH_PASSES = {
+    "corpus": 5.0,
+    "semeval_twitter_2013_2016": 0.08,
+    "goemotions": 0.03,
+    "nhs_fft_survey": 0.1,
+    "nhs_phase1_survey": 0.1,
+    "senti4sd": 0.1,
+    "se_github": 0.1,
+    "se_jira": 0.1,
+    "stackoverflow_emotion": 0.1,
+    "jira_deva": 0.05,
+    "jira_emotion_binary": 0.05,
+    "isarcasmeval": 0.15,
+    "xed_en": 0.01,
+    "banking77": 0.05,
+    "nlupp": 0.2,
+}
+"""The mix of a finishing run (`--finish`): mostly our own corpus, the rest against forgetting."""
+
 RARE_TAGS = ("frustration", "anger", "confusion", "disappointment", "urgency", "sarcasm")
 RARE_TAG_FACTOR = 1.6
 CLASS_WEIGHTS = (1.25, 1.0, 1.0)
@@ -71,6 +90,9 @@ class Plan:
     distil_weight: float = 0.5
     checkpoint_seconds: float = 150.0
     freeze_layers: int = 0
+    finish: bool = False
+    """Start from the averaged weights of `start` and train on the finishing mix."""
+    start: Path | None = None
     seed: int = 7
 
 
@@ -102,9 +124,9 @@ def training_tokenizer(max_tokens: int = MAX_TOKENS) -> Tokenizer:
     return tokenizer
 
 
-def passes(example: Example) -> float:
+def passes(example: Example, rates: Mapping[str, float] = PASSES) -> float:
     """How often this row is seen in a round: its source's rate, more for rows that carry a rare tag."""
-    rate = PASSES[example.source]
+    rate = rates[example.source]
     if example.source != "corpus" and any(
         example.tag_targets[TAGS.index(tag)] * example.tag_weights[TAGS.index(tag)] > 0.3 for tag in RARE_TAGS
     ):
@@ -115,8 +137,15 @@ def passes(example: Example) -> float:
 class Schedule:
     """An endless, seeded order of batches: one shuffled round after the other, rows of like length together."""
 
-    def __init__(self, examples: Sequence[Example], lengths: Sequence[int], rows: int, seed: int) -> None:
-        self.rates = [passes(example) for example in examples]
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        lengths: Sequence[int],
+        rows: int,
+        seed: int,
+        rates: Mapping[str, float] = PASSES,
+    ) -> None:
+        self.rates = [passes(example, rates) for example in examples]
         self.lengths, self.rows, self.seed = lengths, rows, seed
         self.steps_per_round = int(sum(self.rates) / rows)
 
@@ -184,7 +213,8 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan, self.total, self.path = plan, total_steps, folder / "checkpoint.pt"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = pretrained(base_folder()).to(self.device)
+        start = load_averaged(plan.start) if plan.start else pretrained(base_folder())
+        self.network = start.to(self.device)
         self.network.freeze(plan.freeze_layers)
         heads = list(self.network.heads.parameters())
         named = self.network.named_parameters()
@@ -262,7 +292,8 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = training_tokenizer()
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast([example.text for example in examples])]
-    schedule = Schedule(examples, [len(row) for row in ids], plan.rows, plan.seed)
+    rates = FINISH_PASSES if plan.finish else PASSES
+    schedule = Schedule(examples, [len(row) for row in ids], plan.rows, plan.seed, rates)
     run = Run(plan, max(1, int(schedule.steps_per_round * plan.rounds)), folder)
     run.resume()
     print(f"{len(examples)} rows, {schedule.steps_per_round} steps a round, on {run.device}", file=sys.stderr)
@@ -293,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=float, default=Plan.rounds, help="rounds over the data mix, without a budget")
     parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate of the encoder")
     parser.add_argument("--freeze-layers", type=int, default=0, help="leave the lowest layers as they are (faster)")
+    parser.add_argument("--finish", type=Path, metavar="CHECKPOINT", help="go on from it, mostly on our own corpus")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2, help="cores to use")
     given = parser.parse_args(arguments)
@@ -304,6 +336,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         budget_minutes=given.budget_minutes,
         rate=given.rate,
         freeze_layers=given.freeze_layers,
+        finish=given.finish is not None,
+        start=given.finish,
         seed=given.seed,
     )
     train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)

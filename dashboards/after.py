@@ -29,7 +29,7 @@ WHERE = f"{chosen('tenant', 'queue')} AND {CHANNEL_CHOSEN}"
 ENDED = f"undertone.sessions FINAL WHERE $__timeFilter(started_time) AND messages > 0 AND {WHERE}"
 """Sessions begun in the range in which the customer said something."""
 KNOWN = "outcome != 'unknown'"
-SAMPLE = 16
+SAMPLE = 32
 """Curves over whole conversations look at one customer in so many: keys are hashes, so a range of them is random."""
 
 

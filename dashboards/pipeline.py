@@ -95,9 +95,10 @@ def late() -> Json:
     return stat(
         5,
         "Late (target < 1%)",
-        "Customers' messages that came after their session had closed. They are counted all the same, by correction.",
-        f"SELECT countIf(late) / nullIf(count(), 0) AS share FROM undertone.trajectory FINAL "
-        f"WHERE $__timeFilter(event_time) AND {WHERE}",
+        "Events that came after their session had closed, of all events of the sessions begun in the range. They are "
+        "counted all the same, by correction.",
+        f"SELECT sum(late_events) / nullIf(sum(events), 0) AS share FROM undertone.sessions FINAL "
+        f"WHERE $__timeFilter(started_time) AND {chosen('tenant')}",
         unit="percentunit",
         decimals=2,
         steps=((None, GOOD), (0.01, WATCH), (0.05, BAD)),
@@ -125,7 +126,7 @@ def rate_by_channel() -> Json:
     return lines(
         7,
         "Messages a second, by channel",
-        "Messages of every speaker, by the time of scoring.",
+        "Messages of every speaker, by the time of scoring; a replay of messages older than a day is not counted.",
         f"""
         SELECT $__timeInterval(scored_time) AS time, channel, count() / $__interval_s AS rate
         FROM {EVENTS}

@@ -205,14 +205,14 @@ HAVING sum(total) >= 100"""
 
 
 def scored(since: str, where: str) -> str:
-    """Rows scored from `since` on, by the wall clock, so that a replay shows when it runs and not when it happened.
+    """Rows scored from `since` on, by the wall clock: speed and lag are about when work was done.
 
-    Messages more than a week older than that are left out: without a bound on the time of the message, which the table
-    is ordered by, every day that was ever stored would have to be opened.
+    Messages more than a day older than that are left out: without a bound on the time of the message, which the table
+    is ordered by, every day that was ever stored would have to be read.
     """
     return (
         f"undertone.scored_events WHERE scored_time >= {since} AND scored_time <= $__toTime "
-        f"AND event_time >= {since} - INTERVAL 7 DAY AND {where}"
+        f"AND event_time >= {since} - INTERVAL 1 DAY AND {where}"
     )
 
 

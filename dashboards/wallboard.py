@@ -275,6 +275,10 @@ def _after(queue_value: str) -> str:
 
 
 def _worst_sql() -> str:
+    """The nine lowest, then their trend and alert.
+
+    The trend takes the newest version by itself instead of by FINAL, which would compare the ids of all rows around.
+    """
     drivers = ", ".join(f"(n_{tag}, '{tag}')" for tag in TAGS if tag != "satisfaction")
     return f"""
     WITH
@@ -301,10 +305,10 @@ def _worst_sql() -> str:
     FROM (SELECT arrayJoin(worst) AS live, live.7 AS customer_key, live.8 AS session_id) AS sessions
     LEFT JOIN
     (
-        SELECT customer_key, argMax(toString(trend), event_time) AS trend
-        FROM undertone.trajectory FINAL
+        SELECT customer_key, argMax(toString(trend), (event_time, version)) AS trend
+        FROM undertone.trajectory
         WHERE (tenant, customer_key) IN (SELECT arrayJoin(arrayMap(live -> (live.6, live.7), worst)))
-            AND event_time >= $__toTime - INTERVAL 2 DAY AND speaker = 'customer'
+            AND event_time >= $__toTime - INTERVAL 2 HOUR AND speaker = 'customer' AND deleted = 0
         GROUP BY customer_key
     ) AS trends USING (customer_key)
     LEFT JOIN

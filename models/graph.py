@@ -64,7 +64,7 @@ def quantise_weight(weight: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int
 
 
 class Builder:
-    """Builds one graph from named weights; with `ranges` the large products are int8."""
+    """Builds one graph from named weights; with `ranges` the products of the inputs that have one are int8."""
 
     def __init__(self, weights: Arrays, layers: int, place: str, ranges: Mapping[str, Range] | None) -> None:
         self.weights, self.layers, self.place, self.ranges = weights, layers, place, ranges
@@ -77,10 +77,10 @@ class Builder:
         self.products[x] = name
         weight, bias = self.weights[f"{name}.weight"].T, self.weights[f"{name}.bias"]
         offset = self.graph.constant(f"{name}.bias", bias)
-        if self.ranges is None:
+        known = self.ranges.get(x) if self.ranges else None
+        if known is None:
             product = self.graph.node("MatMul", [x, self.graph.constant(f"{name}.weight", weight)], f"{name}.product")
             return self.graph.node("Add", [product, offset], f"{name}.out")
-        known = self.ranges[x]
         if known.factors is not None:
             weight = weight * known.factors[:, None]
             shrink = self.graph.constant(f"{name}.shrink", (1.0 / known.factors).astype(np.float32))

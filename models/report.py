@@ -130,7 +130,14 @@ def plain_int8(weights: dict[str, npt.NDArray[np.float32]], config: Config) -> O
     with TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(Builder(weights, 6, "last", None).build(), str(source))
-        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+        quantize_dynamic(
+            source,
+            target,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            reduce_range=True,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
         return scorer_of(onnx.load(str(target)), config)
 
 

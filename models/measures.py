@@ -87,8 +87,11 @@ def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def bootstrap(measure: Callable[[npt.NDArray[np.intp]], float], rows: int, repeats: int = 200) -> tuple[float, float]:
-    """95 % interval of `measure(row numbers)` over seeded resamples of the rows."""
+    """95 % interval of `measure(row numbers)` over seeded resamples of the rows; NaN where it is never defined."""
     dice = np.random.default_rng(0)
     values = np.array([measure(dice.integers(0, rows, rows)) for _ in range(repeats)])
-    low, high = np.nanquantile(values, [0.025, 0.975])
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return (float("nan"), float("nan"))
+    low, high = np.quantile(defined, [0.025, 0.975])
     return (round(float(low), 4), round(float(high), 4))

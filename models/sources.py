@@ -241,7 +241,8 @@ def _nlupp(row: Row) -> Example:
     if "thank" in intents:
         return _example(row, part)
     pressing = bool(_PRESSING.search(row["text"]))
-    urgency = 0.9 if pressing else None if "lost_stolen" in intents else 0.0
+    unclear = intents & {"lost_stolen", "cancel_close_leave_freeze", "wrong_notworking_notshowing"}
+    urgency = 0.9 if pressing else None if unclear else 0.0
     return _task_talk(row, part, urgency)
 
 

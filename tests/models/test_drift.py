@@ -15,7 +15,7 @@ COUNTS = st.lists(st.integers(0, 500), min_size=5, max_size=5)
 
 
 def window(shift: float, rows: int = 2000, anger: int = 40) -> Window:
-    dice = np.random.default_rng(int(shift * 10))
+    dice = np.random.default_rng(int(abs(shift) * 10))
     return Window(
         score=np.clip(dice.normal(shift, 0.4, rows), -1, 1).tolist(),
         length=dice.integers(3, 40, rows).tolist(),

@@ -135,6 +135,7 @@ def escalations(batch: Iterable[tuple[str, Any]]) -> list[tuple[str, Outgoing]]:
             Outgoing(
                 identity=f"{item.escalation_id}:{item.version}",
                 payload=msgspec.json.encode(item),
+                key=key.encode(),
                 broker_ms=item.broker_ms,
             ),
         )

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 PREFIX = "UNDERTONE_"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
-OTHER_READERS = frozenset({"TRAINING_DATA", "GRAFANA_TOKEN", "GRAFANA_URL"})
+OTHER_READERS = frozenset({"ALERT_WEBHOOK", "GRAFANA_STORE_PASSWORD", "GRAFANA_TOKEN", "GRAFANA_URL", "TRAINING_DATA"})
 """Variables with our prefix that other commands read; the job ignores them."""
 
 Seconds = Annotated[float, Meta(gt=0)]

@@ -6,14 +6,16 @@ import argparse
 import os
 import platform
 
-from tests.benchmarks import latency, processes, resume, throughput
+from tests.benchmarks import dashboards, latency, processes, resume, throughput
 from tests.benchmarks.report import heading
 
 
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    parser.add_argument("--only", choices=["throughput", "latency", "processes", "resume"], help="one group alone")
+    parser.add_argument(
+        "--only", choices=["throughput", "latency", "processes", "resume", "dashboards"], help="one group alone"
+    )
     parser.add_argument("--events", type=int, default=20_000, help="events of the throughput run (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="length of the latency run (default %(default)s)")
     parser.add_argument("--rate", type=float, help="rate of the latency run; default half of what was measured")
@@ -31,6 +33,8 @@ def main() -> None:
     if asked.only in (None, "resume"):
         for customers in asked.customers:
             resume.measure(customers)
+    if asked.only in (None, "dashboards"):
+        dashboards.measure_all()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -111,10 +111,6 @@ def oracle(records: Sequence[Raw]) -> Expected:
     return expected(records, *stub_parts(SETTINGS, NOW_MS))
 
 
-def positions(count: int) -> Iterator[int]:
-    yield from range(1, count)
-
-
 def check(run: Run, want: Expected) -> None:
     got = run.tables()
     for table, rows in want.tables.items():
@@ -140,7 +136,7 @@ def test_gives_what_the_oracle_computes(tmp_path: Path) -> None:
 def test_abort_at_every_index_changes_nothing(tmp_path: Path) -> None:
     records = raws(40, seed=11)
     want = oracle(records)
-    for index in positions(len(records)):
+    for index in range(1, len(records)):
         run = Run(tmp_path / str(index))
         items = [*records[:index], TestingSource.ABORT(), *records[index:], end_of_time()]
         source = TestingSource(items, batch_size=1)

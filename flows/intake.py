@@ -7,6 +7,7 @@ dead-letter topic with a day of traffic helps nobody.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -53,8 +54,7 @@ class Intake:
         utterances = [item for item in read if isinstance(item, Utterance)]
         scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms))
         accepted: list[Accepted] = [next(scored) if isinstance(item, Utterance) else item for item in read]
-        for item in accepted:
-            self._count(item)
+        self._watch(accepted)
         return accepted
 
     def _read(self, raw: Raw, now_ms: int) -> Utterance | Feedback | Rejected:
@@ -69,14 +69,18 @@ class Intake:
             acoustic_allowed=self._policy.acoustic_allowed,
         )
 
-    def _count(self, item: Accepted) -> None:
-        if isinstance(item, StreamTime):
-            return
-        if not isinstance(item, Rejected):
-            self._reject_run = 0
-            if isinstance(item, Scored) and not item.abstained:
-                metrics.SCORED.labels(item.utterance.channel).inc()
-            return
+    def _watch(self, accepted: Sequence[Accepted]) -> None:
+        """Show the batch in the metrics, one update a label; stop at a run of nothing but rejects."""
+        scored = Counter(item.utterance.channel for item in accepted if isinstance(item, Scored) and not item.abstained)
+        for channel, count in scored.items():
+            metrics.SCORED.labels(channel).inc(count)
+        for item in accepted:
+            if isinstance(item, Rejected):
+                self._refused(item)
+            elif not isinstance(item, StreamTime):
+                self._reject_run = 0
+
+    def _refused(self, item: Rejected) -> None:
         metrics.REJECTED.labels(item.stage, item.reason.value).inc()
         self._reject_run += 1
         if self._reject_run >= self._policy.reject_run_limit:

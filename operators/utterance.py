@@ -30,6 +30,8 @@ _MACHINE_MADE = re.compile(
 _PARTS = re.compile(r"[_.:/#\-]+")
 _LETTERED_ID = re.compile(r"[A-Za-z]{5}\d|[A-Za-z]{2}\d{6}|\d{4}")
 _LONG_RUN = re.compile(r"[0-9](?:[_.:/#\-]?[0-9]){8,}")
+_MOST_BARE_DIGITS = 6
+"""So few digits, and nothing beside them, are a counter: no card, phone number or national id is as short."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z]{4})?(?:[-_](?:[A-Za-z]{2}|[0-9]{3}))?\Z")
 _REGION = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z]{1,8}){0,2}(?:-[0-9]{1,2})?\Z")
 
@@ -152,6 +154,9 @@ def is_impersonal(value: str) -> bool:
         return False
     # Words alone ("call", "order") say what is counted; only with them gone does the rest speak for itself.
     parts = [part for part in _PARTS.split(rest) if len(part) == 1 or not part.isalpha()]
+    digits = "".join(parts)
+    if digits.isdecimal() and len(digits) <= _MOST_BARE_DIGITS:
+        return True
     return all(redact(glue.join(parts), dictated=False)[1] == 0 for glue in (" ", ""))
 
 

@@ -25,11 +25,13 @@ from flows.pipeline import Ends, pipeline
 from flows.settings import Settings, SettingsError
 from infra.store import StoreAddressError, connector
 from models.bundle import BundleError
+from models.repeats import Repeats
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators import metrics
 from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
 from operators.identity import Identity
+from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import Parameters
@@ -77,7 +79,7 @@ def make_scorer(settings: Settings) -> Scorer:
     """Load what `UNDERTONE_SCORER` names."""
     if settings.scorer == "fake":
         return FakeScorer()
-    return OnnxScorer.load(settings.model_dir, threads=settings.scorer_threads)
+    return Repeats(OnnxScorer.load(settings.model_dir, threads=settings.scorer_threads))
 
 
 def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) -> Intake:
@@ -174,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 after a drain, 2 for a wrong configuration."""
+    """Command line; 0 after a drain, 2 for a wrong configuration, 3 when Kafka withholds what the job needs, else 1."""
     options = _parser().parse_args(argv)
     addresses = [address for address in options.addresses.split(";") if address]
     try:
@@ -185,8 +187,14 @@ def cli(argv: Sequence[str] | None = None) -> int:
     except BytewaxRuntimeError as error:
         cause = root_cause(error)
         print(f"flows.live stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
-        return 1
+        return _status(cause)
     return 0
+
+
+def _status(cause: BaseException) -> int:
+    if isinstance(cause, KafkaSettingsError):
+        return 2
+    return 3 if isinstance(cause, KafkaSourceError) else 1
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -195,9 +203,14 @@ def root_cause(error: BaseException) -> BaseException:
     >>> root_cause(ValueError("a"))
     ValueError('a')
     """
-    while (deeper := error.__cause__ or error.__context__) is not None:
+    while (deeper := _beneath(error)) is not None:
         error = deeper
     return error
+
+
+def _beneath(error: BaseException) -> BaseException | None:
+    """What led to an error; nothing when that was hidden on purpose (`from None`)."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 if __name__ == "__main__":

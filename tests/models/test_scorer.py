@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bundle import DEFAULT, MANIFEST, REQUIRED, BundleError, write_manifest
+from models.repeats import Repeats
 from models.scorer import SENTIMENTS, TAGS, Encodings, FakeScorer, OnnxScorer, Scorer, Scores
 
 TEXTS = [
@@ -23,9 +24,10 @@ TEXTS = [
 CHANNELS = ["chat", "chat", "voice", "survey", "voice", "social", "email"]
 
 
-@pytest.fixture(params=["onnx", "fake"])
+@pytest.fixture(params=["onnx", "fake", "repeats"])
 def scorer(request: pytest.FixtureRequest, shipped: OnnxScorer) -> Scorer:
-    return shipped if request.param == "onnx" else FakeScorer()
+    made: dict[str, Scorer] = {"onnx": shipped, "fake": FakeScorer(), "repeats": Repeats(shipped, size=3)}
+    return made[request.param]
 
 
 def row(scores: Scores, index: int) -> tuple[list[float], list[float], list[bool], bool, int]:

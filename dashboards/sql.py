@@ -68,12 +68,15 @@ def alerts(where: str, since: str = "$__fromTime") -> str:
     """Alerts raised from `since` on, each with what supervisors answered.
 
     Adds to the columns of `escalations`: `answered_time` (first answer of any kind), `closed_time` (resolved by a
-    supervisor, or by the job when the customer calmed down) and `verdict` (good_catch, false_alarm, or empty).
+    supervisor, or by the job when the customer calmed down, whichever came first) and `verdict` (good_catch,
+    false_alarm, or empty). These are `acked_time`, `resolved_time` and `verdict` of the view `v_escalations`, which
+    reads all history and is too slow for a wall.
     """
     return f"""
 SELECT
     *, answered_time, if(verdict IS NULL, '', verdict) AS verdict,
-    coalesce(resolved_time, if(state = 'resolved', event_time, NULL)) AS closed_time
+    if(state = 'resolved', event_time, NULL) AS cleared_time,
+    coalesce(least(resolved_time, cleared_time), resolved_time, cleared_time) AS closed_time
 FROM
 (
     SELECT * FROM undertone.escalations FINAL

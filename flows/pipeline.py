@@ -2,6 +2,7 @@
 
     Kafka ── read ─┬─ Scored ───── message rows ────────────────┐
                    ├─ Feedback ─── feedback rows ───────────────┤
+                   ├─ StreamTime ─ progress rows ───────────────┤
                    ├─ Rejected ─┬─ dead letter rows ────────────┼─► ClickHouse
                    │            └─────────────► dead letter topic
                    └─ messages ─┬─ customer ─┬─ turn, session and escalation rows
@@ -27,7 +28,7 @@ from operators import rows
 from operators.customer import builder
 from operators.customer_state import CustomerReducer
 from operators.kafka_sink import Outgoing
-from operators.records import Escalation, Feedback, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
+from operators.records import Escalation, Feedback, Progress, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
 from operators.score import to_message
 from operators.ticks import Timers
 
@@ -105,6 +106,7 @@ _TABLE_OF: dict[type, str] = {
     Turn: "trajectory",
     SessionUpdate: "sessions",
     Escalation: "escalations",
+    Progress: "progress",
 }
 
 
@@ -112,9 +114,10 @@ def blocks(batch: Iterable[Any], shard: str) -> list[tuple[str, tuple[str, list[
     """Gather a batch's rows into one block a table, under the key of this process's sink partition."""
     tables: dict[str, list[tuple[Any, ...]]] = {}
     for item in batch:
-        table = _TABLE_OF.get(type(item))
+        record = item.progress if isinstance(item, StreamTime) else item
+        table = _TABLE_OF.get(type(record))
         if table is not None:
-            tables.setdefault(table, []).append(rows.TABLES[table].to_row(item))
+            tables.setdefault(table, []).append(rows.TABLES[table].to_row(record))
     return [(shard, (table, block)) for table, block in tables.items()]
 
 

@@ -23,6 +23,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
+from msgspec.structs import replace
 
 from flows.intake import Accepted, Intake
 from flows.live import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
@@ -57,7 +58,7 @@ class Window:
                 self._caught_up.setdefault(item.partition_key, item.stream_ms)
                 if len(self._caught_up) == item.partitions and self._closed_up():
                     self._done.set()
-        return self._intake([item for item in batch if isinstance(item, StreamTime) or self._inside(item)])
+        return [_without_progress(item) for item in self._intake([item for item in batch if self._inside(item)])]
 
     def done(self) -> bool:
         """Whether the replay may end."""
@@ -68,9 +69,16 @@ class Window:
         heard = self._timers.stream_ms
         return heard is not None and heard >= min(self._caught_up.values()) and not self._timers.overdue
 
-    def _inside(self, raw: Raw) -> bool:
-        event_ms = event_time_ms(raw.payload)
+    def _inside(self, item: Raw | StreamTime) -> bool:
+        if isinstance(item, StreamTime):
+            return True
+        event_ms = event_time_ms(item.payload)
         return event_ms is None or self._begin_ms <= event_ms < self._end_ms
+
+
+def _without_progress(item: Accepted) -> Accepted:
+    """How far a replay has come is not how far the job has come, whose table it would stand in."""
+    return replace(item, progress=None) if isinstance(item, StreamTime) else item
 
 
 class Tally(DynamicSink[tuple[str, Outgoing]]):

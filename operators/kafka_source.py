@@ -29,7 +29,7 @@ from operators.kafka_client import (
     split_part_key,
     watermarks,
 )
-from operators.records import Origin, Raw, StreamTime
+from operators.records import Origin, Progress, Raw, StreamTime
 
 __all__ = ["KafkaSource", "KafkaSourceError", "Raw", "ReadOptions", "StreamTime", "event_time_ms"]
 
@@ -99,6 +99,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._credit = source.options.credit
         self._empty = False
         self._closing: float | None = None
+        self._progress: Progress | None = None
         self._consumer.assign([TopicPartition(topic, partition, self._offset)])
 
     def next_batch(self) -> list[Raw | StreamTime]:
@@ -164,6 +165,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         if not self._stream_ms:
             return []
         self._emitted_ms = now
+        progress, self._progress = self._progress, None
         return [
             StreamTime(
                 partition_key=self._key,
@@ -171,8 +173,20 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
                 stream_ms=self._stream_ms,
                 caught_up=caught_up,
                 routes=self._source.options.routes,
+                progress=progress,
             )
         ]
+
+    def _progress_now(self) -> Progress:
+        """The position is that of the snapshot as long as nothing was read since."""
+        return Progress(
+            topic=self._topic,
+            partition=self._partition,
+            committed_ms=self._source.clock(),
+            position=self._offset,
+            end_offset=self._offset if self._at_end else max(self._high(), self._offset),
+            stream_ms=self._stream_ms,
+        )
 
     def _high(self) -> int:
         """End of the partition as of the last fetch; negative before the first."""
@@ -201,6 +215,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         metrics.EPOCH_CLOSE.observe(time.monotonic() - since)
         metrics.COMMITTED.set_to_current_time()
         self._closing = None
+        self._progress = self._progress_now() if self._stream_ms else None
         self._source.on_commit()
         try:
             # For display in consumer-lag tools only; our position is in the snapshot.

@@ -256,6 +256,21 @@ class Tick(Record, frozen=True, kw_only=True):
     stream_ms: int
 
 
+class Progress(Record, frozen=True, kw_only=True):
+    """How far the job has come in one Kafka partition, as of a committed epoch (table `progress`)."""
+
+    topic: str
+    partition: int
+    committed_ms: int
+    """Wall clock when the epoch was known to be committed."""
+    position: int
+    """Offset that the job goes on from."""
+    end_offset: int
+    """Offset that the partition's next record will get, as of the last fetch."""
+    stream_ms: int
+    """See `StreamTime`."""
+
+
 class StreamTime(Record, frozen=True, kw_only=True):
     """How far one Kafka partition has come in event time; follows the records that it was computed from."""
 
@@ -269,6 +284,8 @@ class StreamTime(Record, frozen=True, kw_only=True):
     caught_up: bool
     routes: int = 1
     """Over how many keys it is spread so that each worker gets one: see `operators.ticks.routes`."""
+    progress: Progress | None = None
+    """Of the epoch that was committed since the last one of these."""
 
     def routed(self) -> list[tuple[str, StreamTime]]:
         """Copies for the keyed step, under keys that no customer has and that sort after every customer's.

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from operators.records import TAGS, Escalation, Feedback, Rejected, Scored, SessionUpdate, Turn
+from operators.records import TAGS, Escalation, Feedback, Progress, Rejected, Scored, SessionUpdate, Turn
 
 Row = tuple[Any, ...]
 
@@ -232,6 +232,16 @@ _FEEDBACK = _table(
     Computed((("event_time", TIME),), lambda record: (_event_ms(record),)),
 )
 
+_PROGRESS = _table(
+    [
+        _of(NAME, "topic"),
+        _of("Int32", "partition"),
+        _of("Int64", "position end_offset"),
+        _of(TIME, "committed_time stream_time"),
+    ],
+    Computed((), lambda _record: ()),
+)
+
 TABLES: dict[str, Table] = {
     "scored_events": _SCORED,
     "trajectory": _TURN,
@@ -239,6 +249,7 @@ TABLES: dict[str, Table] = {
     "escalations": _ESCALATION,
     "dead_letters": _DEAD_LETTER,
     "feedback": _FEEDBACK,
+    "progress": _PROGRESS,
 }
 """Tables that the job writes. The other tables are fed from these inside ClickHouse."""
 
@@ -249,4 +260,5 @@ RECORD_OF: dict[str, type] = {
     "escalations": Escalation,
     "dead_letters": Rejected,
     "feedback": Feedback,
+    "progress": Progress,
 }

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 
 from operators.kafka_source import KafkaSource
-from operators.records import Raw, StreamTime
+from operators.records import Progress, Raw, StreamTime
 
 PATIENCE_SECONDS = 60.0
 FAST = {"fetch.wait.max.ms": "5", "statistics.interval.ms": "100"}
@@ -76,6 +76,7 @@ class Reader:
         self.partition = source.build_part("kafka", part, state)
         self.raws: list[Raw] = []
         self.times: list[StreamTime] = []
+        self.told: list[Progress] = []
 
     def poll(self) -> None:
         for item in self.partition.next_batch():
@@ -83,6 +84,7 @@ class Reader:
                 self.raws.append(item)
             else:
                 self.times.append(item)
+                self.told += [item.progress] if item.progress else []
 
     def until(self, reached: Callable[[], bool]) -> None:
         """Poll until `reached`; fail when that takes too long."""

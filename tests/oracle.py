@@ -84,7 +84,7 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "dead_letters": ("topic", "partition", "offset", "stage"),
     "feedback": ("tenant", "escalation_id", "feedback_id"),
 }
-"""Sort keys of the tables: what makes a row the same row."""
+"""Sort keys of the tables: what makes a row the same row. Not of `progress`, which tells of a run, not of the data."""
 CLOCK_COLUMNS = frozenset({"scored_time"})
 """Wall clock of the run: it may differ, and nothing may depend on it."""
 
@@ -93,6 +93,8 @@ def final_rows(blocks: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> Table
     """Do to rows what `FINAL` does: of each identity the highest version, nothing that was taken back."""
     best: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = defaultdict(dict)
     for table, rows_of_table in blocks:
+        if table not in IDENTITY:
+            continue
         columns = rows.TABLES[table].columns
         for values in rows_of_table:
             row = dict(zip(columns, values, strict=True))

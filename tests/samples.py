@@ -20,6 +20,7 @@ from operators.records import (
     Evidence,
     Feedback,
     Origin,
+    Progress,
     Reason,
     RedactedText,
     Rejected,
@@ -265,6 +266,18 @@ def feedback(number: int = 1, **changes: Any) -> Feedback:
     return replace(plain, **changes)
 
 
+def progress(**changes: Any) -> Progress:
+    plain = Progress(
+        topic="undertone.events",
+        partition=0,
+        committed_ms=START_MS + 5000,
+        position=40,
+        end_offset=100,
+        stream_ms=START_MS + 2000,
+    )
+    return replace(plain, **changes)
+
+
 ONE_OF_EACH: dict[str, Any] = {
     "scored_events": scored(score=-0.5),
     "trajectory": turn(score=-0.5),
@@ -272,4 +285,5 @@ ONE_OF_EACH: dict[str, Any] = {
     "escalations": escalation(),
     "dead_letters": rejected(),
     "feedback": feedback(),
+    "progress": progress(),
 }

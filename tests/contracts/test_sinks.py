@@ -21,6 +21,7 @@ IDENTITY = {
     "escalations": ("tenant", "raised_time", "escalation_id"),
     "dead_letters": ("topic", "partition", "offset", "stage"),
     "feedback": ("tenant", "escalation_id", "feedback_id"),
+    "progress": ("topic", "partition", "committed_time"),
 }
 
 

@@ -12,6 +12,7 @@ from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL as EVERY
 from tests.dashboards.macros import Range, expand
 from tests.dashboards.queries import all_queries
+from tests.dashboards.traffic import Traffic, write
 
 CHOICE: dict[str, str | list[str]] = {
     "tenant": [EVERY],
@@ -272,3 +273,16 @@ def test_agents_are_adjusted_for_whom_they_got(store: Client) -> None:
     put(store, "sessions", *rows)
     added = {row["Agent"]: row["Value added"] for row in panel(store, "Value added")}
     assert added == {"a1": pytest.approx(0.2), "b1": pytest.approx(0.0), "c1": pytest.approx(-0.2)}
+
+
+def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:
+    write(store, Traffic(end=END, events=12_000))
+    columns = "escalation_id, {}, {}, verdict"
+    mine = ask(store, f"SELECT {columns.format('answered_time', 'closed_time')} FROM ({alerts(ALL)}\n)", 3 * 86400)
+    view = ask(store, f"SELECT {columns.format('acked_time', 'resolved_time')} FROM undertone.v_escalations")
+
+    found = sorted([tuple(row.values()) for row in mine], key=str)
+
+    assert found == sorted([tuple(row.values()) for row in view], key=str)
+    assert {"good_catch", ""} <= {row[-1] for row in found}
+    assert any(row[1] is None and row[2] is not None for row in found), "cleared by the job, answered by nobody"

@@ -13,6 +13,7 @@ from bytewax.inputs import Source
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, run_main
+from msgspec.structs import replace
 
 from flows import pipeline as graph
 from flows.intake import TooManyRejectsError
@@ -24,8 +25,10 @@ from operators.clickhouse_sink import ClickHouseSink
 from operators.kafka_sink import Outgoing
 from operators.records import Origin, Raw, StreamTime
 from operators.row_store import MemoryStore
+from operators.rows import TABLES
 from operators.ticks import TickSource, Timers
 from tests.oracle import Expected, expected, final_rows, stub_parts
+from tests.samples import ONE_OF_EACH
 
 START = datetime(2026, 1, 5, 9, tzinfo=timezone.utc)
 NOW_MS = int(START.timestamp() * 1000) + 40 * 24 * 3600 * 1000
@@ -131,6 +134,14 @@ def test_gives_what_the_oracle_computes(tmp_path: Path) -> None:
     assert want.dead_letter_ids
     assert "sessions" in want.tables
     check(run, want)
+
+
+def test_progress_becomes_a_row_of_the_process(tmp_path: Path) -> None:
+    run = Run(tmp_path / "recovery")
+
+    run.go(TestingSource([*raws(5), replace(end_of_time(), progress=ONE_OF_EACH["progress"])]))
+
+    assert run.store.rows["progress"] == [TABLES["progress"].to_row(ONE_OF_EACH["progress"])]
 
 
 def test_abort_at_every_index_changes_nothing(tmp_path: Path) -> None:

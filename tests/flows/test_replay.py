@@ -37,6 +37,8 @@ def test_replay_gives_the_numbers_of_the_live_run(tmp_path: Path) -> None:
 
     assert _numbers(again) == _numbers(job.store)
     assert "scored_events" not in _numbers(nothing)
+    assert dump(job.store)["progress"] != [], "the job tells how far it has come"
+    assert dump(again)["progress"] == [], "a replay says nothing of how far the job has come"
 
 
 def _replay(job: LiveJob, folder: Path, *arguments: str) -> str:

@@ -153,6 +153,15 @@ def test_a_cluster_feeds_local_tables_from_local_tables() -> None:
         assert all(part.split()[0].rstrip(";)").endswith("_local") for part in read)
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("table", ["journey", "trajectory"])
+def test_tables_in_customer_order_have_small_granules(profile: Profile, table: str) -> None:
+    local = f"undertone.{table}_local " if profile == "cluster" else f"undertone.{table}\n"
+    (made,) = [sql for sql in rendered(profile) if sql.startswith(f"CREATE TABLE IF NOT EXISTS {local}")]
+
+    assert "SETTINGS index_granularity = 1024" in made
+
+
 # What is there
 
 

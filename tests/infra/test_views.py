@@ -15,6 +15,7 @@ from tests.samples import (
     escalation,
     feedback,
     migrated,
+    progress,
     put,
     rows,
     scored,
@@ -137,6 +138,7 @@ def test_feedback_acknowledges_resolves_and_judges(empty: Client) -> None:
         feedback(3, action="false_alarm"),
         feedback(4, action="good_catch"),
         feedback(5, escalation_id="e-2"),
+        feedback(6, escalation_id="e-3", action="false_alarm"),
     )
 
     found = rows(
@@ -148,8 +150,16 @@ def test_feedback_acknowledges_resolves_and_judges(empty: Client) -> None:
     assert found == [
         ("e-1", "resolved", 1, "good_catch", "supervisor-3"),
         ("e-2", "acknowledged", None, "", "supervisor-3"),
-        ("e-3", "open", None, "", ""),
+        ("e-3", "acknowledged", None, "false_alarm", "supervisor-3"),
     ]
+
+
+def test_the_view_of_progress_says_how_far_behind(empty: Client) -> None:
+    put(empty, "progress", progress(), progress(), progress(partition=1, position=7, end_offset=7))
+
+    found = rows(empty, "SELECT partition, lag, stream_lag_ms FROM undertone.v_progress ORDER BY 1")
+
+    assert found == [(0, 60, 3000), (1, 0, 3000)]
 
 
 def test_a_customer_is_shown_as_last_known(empty: Client) -> None:

@@ -43,6 +43,24 @@ def test_no_more_than_the_credit_is_read_in_one_epoch(mock_cluster: MockCluster)
     assert len(reader.raws) == 40
 
 
+def test_progress_is_told_once_after_each_committed_epoch(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(n) for n in range(50)])
+    source = source_of(mock_cluster, topic, options=ReadOptions(batch=7, credit=20))
+    reader = Reader(source, f"0-{topic}")
+    reader.until(lambda: len(reader.raws) == 20 and bool(reader.times))
+    before_ms = source.clock()
+    reader.partition.snapshot()
+    reader.until(lambda: reader.told != [])
+    reader.until_read(40)
+
+    (told,) = reader.told
+
+    assert (told.topic, told.partition, told.position, told.end_offset) == (topic, 0, 20, 50)
+    assert before_ms <= told.committed_ms <= source.clock()
+    assert START_2026_MS < told.stream_ms <= START_2026_MS + 19_000
+
+
 def test_a_drain_ends_the_partition(mock_cluster: MockCluster) -> None:
     topic = fresh_topic(mock_cluster)
     stopping = False

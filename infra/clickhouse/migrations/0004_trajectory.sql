@@ -1,4 +1,4 @@
--- The rolling values of a customer after each message.
+-- The rolling values of a customer after each message; small granules as in `journey`.
 CREATE TABLE IF NOT EXISTS {db}.trajectory{local} {on_cluster}
 (
     tenant LowCardinality(String) COMMENT 'Organisation that the customer belongs to',
@@ -52,6 +52,7 @@ ENGINE = {replacing:version, deleted}
 PARTITION BY toYYYYMM(event_time)
 ORDER BY (tenant, customer_key, event_time, event_id)
 TTL toDateTime(event_time) + INTERVAL 400 DAY
+SETTINGS index_granularity = 1024
 COMMENT 'Rolling values of each customer after each message; read FINAL, or the view v_trajectory';
 
 -- only: cluster

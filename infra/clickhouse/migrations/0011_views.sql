@@ -53,7 +53,7 @@ FROM
 GLOBAL LEFT JOIN
 (
     SELECT
-        tenant, escalation_id, minOrNullIf(event_time, action IN ('acknowledged', 'resolved')) AS acked_time,
+        tenant, escalation_id, minOrNull(event_time) AS acked_time,
         minOrNullIf(event_time, action = 'resolved') AS closed_time,
         argMaxIf(action, event_time, action IN ('good_catch', 'false_alarm')) AS verdict,
         argMin(by, event_time) AS acted_by

@@ -28,6 +28,8 @@ from infra.state_folder import FolderInUseError, lock, prune
 ROOT: Final = Path(__file__).resolve().parents[1]
 WRONG_CONFIGURATION: Final = 2
 """Exit status of a worker that no restart can help."""
+NEEDS_MENDING: Final = 3
+"""Exit status of a worker that Kafka withholds something from: a topic, records, the login. It has said what."""
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
 _PR_SET_PDEATHSIG: Final = 1
@@ -119,6 +121,7 @@ class Supervisor:
             worker = subprocess.Popen(
                 self._command(number),
                 cwd=ROOT,
+                env={"RUST_BACKTRACE": "0", **os.environ},  # the engine's own traces bury the line that says why
                 pass_fds=(held.fileno(),),
                 # Ctrl-C reaches the whole foreground group, and an interrupted worker wedges its cluster.
                 start_new_session=True,
@@ -143,6 +146,8 @@ class Supervisor:
             return WRONG_CONFIGURATION
         if time.time() - started > HEALTHY_SECONDS:
             self._pause = self._plan.backoff
+        if any(worker.poll() == NEEDS_MENDING for worker in self._workers):
+            reason += ": the job cannot go on before somebody mends what it says above"
         log(f"{reason}: all workers are killed and started anew in {self._pause:.1f} s")
         return None
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 LOG = logging.getLogger("undertone.kafka")
 CONNECT_SECONDS: Final = 30.0
+VARIABLE_PREFIX: Final = "UNDERTONE_KAFKA_"
+"""Environment variables that become librdkafka settings (`flows.settings.KAFKA_PREFIX`); errors name them."""
+LOGIN_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_TRY_SECONDS: Final = 1.0
+_SECURITY: Final = ("sasl.", "ssl.", "security.")
+_PROPERTY: Final = re.compile(r"\b[a-z]+(?:\.[a-z]+)+\b")
+_Client = TypeVar("_Client")
 _COMMON: Final[dict[str, Any]] = {
     "group.id": "undertone",
     "reconnect.backoff.ms": 500,
@@ -20,6 +30,10 @@ _COMMON: Final[dict[str, Any]] = {
 
 class KafkaSourceError(RuntimeError):
     """The topics cannot be read, or not without loss. The message says which and what to do."""
+
+
+class KafkaSettingsError(KafkaSourceError):
+    """A librdkafka setting is wrong, and no other attempt helps. The message names its variable, never a value."""
 
 
 def client_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
@@ -50,22 +64,94 @@ def split_part_key(key: str) -> tuple[str, int]:
     return topic, int(partition)
 
 
+def variable(name: str) -> str:
+    """Environment variable of a librdkafka setting.
+
+    >>> variable("ssl.ca.location")
+    'UNDERTONE_KAFKA_SSL_CA_LOCATION'
+    """
+    return VARIABLE_PREFIX + name.upper().replace(".", "_")
+
+
+def open_client(kind: Callable[[dict[str, Any]], _Client], config: Mapping[str, Any]) -> _Client:
+    """Make a consumer or producer. Raises `KafkaSettingsError` when librdkafka refuses a setting."""
+    try:
+        return kind({**config, "logger": LOG})
+    except KafkaException as error:
+        said = _PROPERTY.sub(lambda name: variable(name[0]), _without_values(error.args[0].str(), config))
+        hint = "" if VARIABLE_PREFIX in said else f"; check {VARIABLE_PREFIX}*"
+    raise KafkaSettingsError(f"Kafka settings: {said}{hint}")
+
+
+def _without_values(said: str, config: Mapping[str, Any]) -> str:
+    """Hide values of security settings and of those that are named: any may be a secret, in the wrong place too."""
+    suspects = [value for name, value in config.items() if name in said or name.startswith(_SECURITY)]
+    values = sorted((value for value in suspects if isinstance(value, str) and value), key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, values)), "***", said) if values else said
+
+
+def explain(error: KafkaError) -> str:
+    """Say what a connection failed of, and which variable to look at.
+
+    >>> explain(KafkaError(KafkaError._SSL, "certificate verify failed"))
+    'certificate verify failed; check UNDERTONE_KAFKA_SSL_CA_LOCATION'
+    """
+    names: tuple[str, ...] = ()
+    if error.code() in LOGIN_ERRORS:
+        names = ("sasl.username", "sasl.password", "sasl.mechanism")
+    elif error.code() == KafkaError._SSL:
+        names = ("ssl.ca.location",)
+    elif error.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}:
+        names = ("security.protocol",)
+    hint = "; check " + ", ".join(map(variable, names)) if names else ""
+    return str(error.str()) + hint
+
+
+def telling(errors: Sequence[KafkaError]) -> KafkaError | None:
+    """Pick the error that says most: a refused login or certificate before "all brokers are down".
+
+    >>> telling([KafkaError(KafkaError._SSL), KafkaError(KafkaError._ALL_BROKERS_DOWN)]).name()
+    '_SSL'
+    """
+    decisive = [error for error in errors if _is_decisive(error)]
+    return next(reversed(decisive or list(errors)), None)
+
+
+def _is_decisive(error: KafkaError) -> bool:
+    return error.code() == KafkaError._SSL or error.code() in LOGIN_ERRORS
+
+
 def list_partitions(config: Mapping[str, Any], topics: tuple[str, ...]) -> list[str]:
     """Keys of all partitions of `topics`. Raises `KafkaSourceError` when a topic is missing or no broker answers."""
     errors: list[KafkaError] = []
-    consumer = Consumer({**config, "error_cb": errors.append, "logger": LOG})
+    consumer = open_client(Consumer, {**config, "error_cb": errors.append})
     try:
-        known = consumer.list_topics(timeout=CONNECT_SECONDS).topics
-    except KafkaException as error:
-        cause = errors[-1] if errors else error.args[0]
-        where = config["bootstrap.servers"]
-        raise KafkaSourceError(f"no Kafka broker answers at {where}: {cause.str()}") from None
+        known = _known_topics(consumer, errors)
     finally:
         consumer.close()
+    if known is None:
+        what, cause = "no Kafka broker answers at", telling(errors)
+        if cause is not None and _is_decisive(cause):
+            what = "this job may not talk to Kafka at"
+        said = explain(cause) if cause else f"nothing within {CONNECT_SECONDS:.0f} s"
+        raise KafkaSourceError(f"{what} {config['bootstrap.servers']}: {said}")
     missing = [topic for topic in topics if topic not in known]
     if missing:
-        raise KafkaSourceError(f"Kafka has no topic {', '.join(missing)}: make it, or name another in the settings")
+        raise KafkaSourceError(
+            f"Kafka has no topic {', '.join(missing)}, or does not show it to the job's user:"
+            " make it, allow it, or name another in the settings"
+        )
     return [part_key(topic, number) for topic in topics for number in sorted(known[topic].partitions)]
+
+
+def _known_topics(consumer: Consumer, errors: list[KafkaError]) -> Mapping[str, Any] | None:
+    """All topics. A refused login or certificate ends the attempts; a broker that is not there yet is waited for."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while time.monotonic() < deadline and not any(map(_is_decisive, errors)):
+        with suppress(KafkaException):
+            return dict(consumer.list_topics(timeout=_TRY_SECONDS).topics)
+        consumer.poll(_TRY_SECONDS / 4)  # hands out the errors
+    return None
 
 
 def watermarks(consumer: Consumer, where: TopicPartition) -> tuple[int, int]:

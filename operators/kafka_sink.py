@@ -18,7 +18,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from operators import metrics
-from operators.kafka_client import LOG, client_config, list_partitions, split_part_key, watermarks
+from operators.kafka_client import client_config, explain, list_partitions, open_client, split_part_key, watermarks
 
 IDENTITY_HEADER: Final = "id"
 SETTLE_SECONDS: Final = 1.0
@@ -128,7 +128,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise KafkaSinkError(f"{self._name()}: a record was not delivered: {self._failure.str()}")
+            raise KafkaSinkError(f"{self._name()}: a record was not delivered: {explain(self._failure)}")
 
     def _name(self) -> str:
         return f"Kafka topic {self._topic} partition {self._partition}"
@@ -166,7 +166,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
     def producer(self) -> Producer:
         """The one producer of this process for this topic."""
         if self._producer is None:
-            self._producer = Producer({**self._producer_config, "logger": LOG})
+            self._producer = open_client(Producer, self._producer_config)
         return self._producer
 
     def list_parts(self) -> list[str]:
@@ -185,14 +185,14 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
     def scan(self, topic: str, partition: int, start: int | None) -> tuple[dict[str, int], int]:
         """Identities in the tail from `start` on (from the beginning if None) with their offsets, and its end."""
         time.sleep(max(0.0, self._settled_at - time.monotonic()))
-        consumer = Consumer({**self._scanner_config, "logger": LOG})
+        consumer = open_client(Consumer, self._scanner_config)
         try:
             low, high = watermarks(consumer, TopicPartition(topic, partition))
             first = max(low if start is None else start, low, high - self._scan_limit)
             consumer.assign([TopicPartition(topic, partition, first)])
             return (_identities(consumer, high) if first < high else {}), high
         except KafkaException as error:
-            raise KafkaSinkError(f"cannot read the end of Kafka topic {topic}: {error.args[0].str()}") from None
+            raise KafkaSinkError(f"cannot read the end of Kafka topic {topic}: {explain(error.args[0])}") from None
         finally:
             consumer.close()
 

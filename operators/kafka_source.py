@@ -21,9 +21,12 @@ from operators.event_time import event_time_ms
 from operators.kafka_client import (
     CONNECT_SECONDS,
     LOG,
+    LOGIN_ERRORS,
     KafkaSourceError,
     client_config,
+    explain,
     list_partitions,
+    open_client,
     part_key,
     silence_us,
     split_part_key,
@@ -52,7 +55,6 @@ _OURS: Final[dict[str, Any]] = {
     "enable.partition.eof": True,
     "statistics.interval.ms": 500,
 }
-_FATAL_CLIENT_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 
 State = tuple[Literal[1], int, int]
 """Layout 1: next offset to read, greatest event time read (0 when none)."""
@@ -88,8 +90,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._fatal: KafkaError | None = None
         self._last_error: KafkaError | None = None
         self._heard_ms = 0
-        self._consumer = Consumer(
-            {**source.config, "error_cb": self._on_error, "stats_cb": self._on_stats, "logger": LOG}
+        self._consumer = open_client(
+            Consumer, {**source.config, "error_cb": self._on_error, "stats_cb": self._on_stats}
         )
         self._offset = self._first_offset(state)
         self._max_ms = state[2] if state is not None else 0
@@ -132,7 +134,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         room = min(self._source.options.batch, self._credit)
         messages = self._consumer.consume(room, 0) if room > 0 else []
         if self._fatal is not None:
-            raise KafkaSourceError(f"{self._name()}: {self._fatal.str()}")
+            raise KafkaSourceError(f"{self._name()}: {explain(self._fatal)}")
         return messages
 
     def _read(self, message: Message) -> Raw:
@@ -233,8 +235,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         try:
             low, high = watermarks(self._consumer, self._where)
         except KafkaException as error:
-            cause = self._last_error or error.args[0]
-            raise KafkaSourceError(f"{self._name()}: no answer within {CONNECT_SECONDS:.0f} s: {cause.str()}") from None
+            cause = explain(self._last_error or error.args[0])
+            raise KafkaSourceError(f"{self._name()}: no answer within {CONNECT_SECONDS:.0f} s: {cause}") from None
         if state is None:
             options = self._source.options
             return high if options.start == "latest" and not options.resumed else low
@@ -258,7 +260,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     def _on_error(self, error: KafkaError) -> None:
         self._last_error = error
-        if error.fatal() or error.code() in _FATAL_CLIENT_ERRORS:
+        if error.fatal() or error.code() in LOGIN_ERRORS:
             self._fatal = error
 
     def _on_stats(self, stats: str) -> None:

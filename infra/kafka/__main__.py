@@ -13,8 +13,10 @@ from pathlib import Path
 
 from infra.embedded_kafka import parse_topics
 from infra.kafka.broker import KafkaBroker, KafkaStartError, fetch
+from infra.kafka.security import Login
 
 DATA = Path(".state/kafka")
+PASSWORD = "KAFKA_PASSWORD"  # noqa: S105 - the variable that holds it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def _fetch(_options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace) -> int:
     broker = _begin(options)
     (options.data / "broker.pid").write_text(str(broker.pid))
-    print(f"Kafka runs at {broker.bootstrap_servers}; stop it with: python -m infra.kafka stop --data {options.data}")
+    print(f"{_told(broker)}\nStop it with: python -m infra.kafka stop --data {options.data}")
     return 0
 
 
@@ -44,20 +46,35 @@ def _run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     broker = _begin(options)
-    print(f"Kafka runs at {broker.bootstrap_servers}; Ctrl-C stops it", flush=True)
+    print(f"{_told(broker)}\nCtrl-C stops it", flush=True)
     ended.wait()
     broker.stop()
     return 0
 
 
 def _begin(options: argparse.Namespace) -> KafkaBroker:
-    broker = KafkaBroker(options.data, options.port)
+    broker = KafkaBroker(options.data, options.port, _login(options))
     broker.start()
     present = broker.admin().list_topics(timeout=10).topics
     for topic, partitions in options.topics.items():
         if topic not in present:
             broker.create_topic(topic, partitions)
     return broker
+
+
+def _login(options: argparse.Namespace) -> Login | None:
+    if options.user is None:
+        return None
+    password = os.environ.get(PASSWORD)
+    if not password:
+        raise KafkaStartError(f"--user {options.user} needs a password: set {PASSWORD}")
+    return Login(options.user, password)
+
+
+def _told(broker: KafkaBroker) -> str:
+    """Where it runs, and what clients have to be told besides."""
+    settings = {name: value for name, value in broker.client_settings.items() if name != "sasl.password"}
+    return f"Kafka runs at {broker.bootstrap_servers}" + "".join(f"\n  {n}={v}" for n, v in settings.items())
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -95,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--data", type=Path, default=DATA, help=f"folder of the broker's data, kept ({DATA})")
         if order is not _stop:
             sub.add_argument("--port", type=int, default=9092, help="port on 127.0.0.1, 0 for a free one (9092)")
+            sub.add_argument(
+                "--user", help=f"listen with TLS and SCRAM-SHA-512 only, for this user with the password in {PASSWORD}"
+            )
             sub.add_argument(
                 "--topics", type=parse_topics, default={}, help="topics to make if missing, as name:partitions,..."
             )

@@ -22,6 +22,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from infra.kafka.security import LISTENER, CertificateError, Login, make_certificate
+
 HERE: Final = Path(__file__).parent
 JARS: Final = HERE / "target" / "jars"
 MARK: Final = HERE / "target" / "pom.fetched"
@@ -64,14 +66,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _properties(port: int, controller_port: int, data: Path) -> str:
+def _properties(port: int, controller_port: int, data: Path, login: Login | None) -> str:
+    name = LISTENER if login else "PLAINTEXT"
     settings = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{name}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"{name}://127.0.0.1:{port}",
+        "listener.security.protocol.map": f"{name}:{name},CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": data / "log",
         "auto.create.topics.enable": "false",
@@ -83,6 +86,7 @@ def _properties(port: int, controller_port: int, data: Path) -> str:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "group.initial.rebalance.delay.ms": 0,
+        **(login.broker_settings(data) if login else {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
@@ -91,11 +95,14 @@ class KafkaBroker:
     """One broker, running for the length of a `with` block or until `stop`.
 
     `data` is made when missing, and kept: a broker started on it again has its topics. `port` 0 takes a free one.
+    With a `login` it listens with TLS and SASL only; `client_settings` are then what a client needs. The login of the
+    first start on `data` stays.
     """
 
-    def __init__(self, data: Path, port: int = 0) -> None:
+    def __init__(self, data: Path, port: int = 0, login: Login | None = None) -> None:
         self.port = port or free_port()
         self.data = data.resolve()
+        self.login = login
         self.log = self.data / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -103,6 +110,11 @@ class KafkaBroker:
     def bootstrap_servers(self) -> str:
         """Address of the broker, as clients want it."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """Settings of librdkafka that clients need besides the address."""
+        return self.login.client_settings(self.data) if self.login else {}
 
     @property
     def pid(self) -> int:
@@ -117,7 +129,9 @@ class KafkaBroker:
         java = _program("java", "openjdk-17-jre-headless")
         self.data.mkdir(parents=True, exist_ok=True)
         properties = self.data / "server.properties"
-        properties.write_text(_properties(self.port, free_port(), self.data))
+        properties.touch(mode=0o600)  # it may hold a password
+        properties.write_text(_properties(self.port, free_port(), self.data, self.login))
+        self._certify()
         command = [java, *_JVM, f"-Dundertone.log={self.log}", f"-Dlog4j2.configurationFile={HERE}/log4j2.properties"]
         command += ["-cp", f"{JARS}/*"]
         if not (self.data / "log" / "meta.properties").is_file():
@@ -128,9 +142,18 @@ class KafkaBroker:
             )
         self._wait_ready()
 
+    def _certify(self) -> None:
+        if self.login is None:
+            return
+        try:
+            make_certificate(_program("keytool", "openjdk-17-jre-headless"), self.data)
+        except CertificateError as error:
+            raise KafkaStartError(str(error)) from None
+
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        command += self.login.format_arguments() if self.login else []
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             raise KafkaStartError(
@@ -158,7 +181,12 @@ class KafkaBroker:
     def admin(self) -> AdminClient:
         """A client for administration, silent about a broker that is not there yet."""
         return AdminClient(
-            {"bootstrap.servers": self.bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 300}
+            {
+                **self.client_settings,
+                "bootstrap.servers": self.bootstrap_servers,
+                "log_level": 0,
+                "reconnect.backoff.max.ms": 300,
+            }
         )
 
     def create_topic(self, name: str, partitions: int) -> None:

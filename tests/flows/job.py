@@ -115,9 +115,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def send(brokers: str, records: Iterable[Sent], topic: str = "undertone.events") -> int:
+def send(
+    brokers: str, records: Iterable[Sent], topic: str = "undertone.events", settings: Mapping[str, str] | None = None
+) -> int:
     """Produce and wait for the acknowledgements; returns how many."""
-    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5})
+    producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, **(settings or {})})
     count = 0
     for record in records:
         producer.produce(topic, record.payload, record.key)

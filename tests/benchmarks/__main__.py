@@ -6,7 +6,7 @@ import argparse
 import os
 import platform
 
-from tests.benchmarks import dashboards, latency, processes, resume, throughput
+from tests.benchmarks import dashboards, latency, processes, resume, stages, throughput
 from tests.benchmarks.report import heading
 
 
@@ -14,7 +14,9 @@ def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
     parser.add_argument(
-        "--only", choices=["throughput", "latency", "processes", "resume", "dashboards"], help="one group alone"
+        "--only",
+        choices=["stages", "throughput", "latency", "processes", "resume", "dashboards"],
+        help="one group alone",
     )
     parser.add_argument("--events", type=int, default=20_000, help="events of the throughput run (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="length of the latency run (default %(default)s)")
@@ -23,6 +25,8 @@ def main() -> None:
     asked = parser.parse_args()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     heading(f"{machine}, load {os.getloadavg()[0]:.1f}")
+    if asked.only in (None, "stages"):
+        stages.measure(asked.events)
     rate = asked.rate
     if asked.only in (None, "throughput") or (asked.only == "latency" and rate is None):
         rate = rate or throughput.measure(asked.events, 2_000) / 2

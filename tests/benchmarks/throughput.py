@@ -9,15 +9,16 @@ import contextlib
 import io
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from flows.intake import Accepted
 from flows.live import make_intake, make_reducer, make_store, now_ms, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.replay import ALWAYS, Tally, Window
@@ -25,37 +26,53 @@ from flows.settings import Settings
 from infra import traffic
 from infra.clickhouse.__main__ import main as clickhouse
 from infra.embedded_kafka import MockCluster
-from models.scorer import FakeScorer, OnnxScorer, Scorer, Scores
+from models.scorer import OnnxScorer, Scorer
 from operators.identity import Identity
 from operators.kafka_source import KafkaSource, ReadOptions
-from operators.records import TAGS, Raw, Utterance
+from operators.records import Raw, StreamTime, Utterance
 from operators.rules import Rules
 from operators.ticks import TickSource, Timers
 from operators.utterance import accept
+from tests.benchmarks.constant import ConstantScorer
 from tests.benchmarks.report import heading, progress, say
 from tests.flows.job import TOPICS, read_topic, send
 
 MANY = "undertone.many"
-"""Five times as many events, so that what is done once does not count for much."""
+"""Five times as many events, for the part that is fast."""
+WARM = "undertone.warm"
+"""A few events for a run that nobody times: imports and first inserts are not what an event costs."""
 
 
-class ConstantScorer:
-    """Costs nothing: what remains is everything but the model."""
+class Took(NamedTuple):
+    """Seconds."""
 
-    model_version = "constant"
-    calibration_version = "constant"
-    tags = TAGS
+    wall: float
+    cpu: float
+    """Of all threads: the client of Kafka, the embedded broker and the store's engine among them."""
+    worker_cpu: float
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        """Neutral, for every text."""
-        n = len(texts)
-        return Scores(
-            p=np.tile(np.array([0.1, 0.8, 0.1], np.float32), (n, 1)),
-            tags=np.zeros((n, len(TAGS)), np.float32),
-            flagged=np.zeros((n, len(TAGS)), bool),
-            abstained=np.zeros(n, bool),
-            tokens=np.full(n, 12, np.int32),
-        )
+
+def _clocks() -> Took:
+    return Took(time.perf_counter(), time.process_time(), time.thread_time())
+
+
+class Stopwatch:
+    """The first step, timed from the first records that reach it: connecting and importing are not what events cost."""
+
+    def __init__(self, intake: Callable[[Sequence[Raw | StreamTime]], list[Accepted]]) -> None:
+        self._intake = intake
+        self._started: Took | None = None
+
+    def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
+        """Pass the batch on."""
+        if self._started is None and any(isinstance(item, Raw) for item in batch):
+            self._started = _clocks()
+        return self._intake(batch)
+
+    def took(self) -> Took:
+        """From the first records until now."""
+        assert self._started is not None, "nothing was read"
+        return Took(*(now - then for now, then in zip(_clocks(), self._started, strict=True)))
 
 
 def measure(events: int, customers: int) -> float:
@@ -63,24 +80,28 @@ def measure(events: int, customers: int) -> float:
     heading(f"Throughput, one process ({events} events of {customers} customers)")
     with MockCluster(TOPICS) as cluster, tempfile.TemporaryDirectory() as folder:
         brokers = cluster.bootstrap_servers
-        cluster.create_topic(MANY, 4)
-        send(brokers, traffic.bulk(seed=1, n=events, customers=customers))
-        send(brokers, traffic.bulk(seed=2, n=events * 5, customers=customers), MANY)
+        for number, (topic, count) in enumerate({WARM: 500, "undertone.events": events, MANY: events * 5}.items()):
+            if topic not in TOPICS:
+                cluster.create_topic(topic, 4)
+            send(brokers, traffic.bulk(seed=number, n=count, customers=customers), topic)
         settings = Settings(brokers=brokers, store=f"chdb://{folder}/db", metrics_port=0, epoch=5.0)
         migrate(settings)
         scorer = OnnxScorer.load(settings.model_dir)
+        progress("warming up")
+        _job(msgspec.structs.replace(settings, topics=WARM), scorer, Path(folder) / "warm")
         progress("bare ONNX Runtime")
         bare = _bare(scorer, read_topic(brokers, "undertone.events"))
         progress("the whole job")
         whole = _job(settings, scorer, Path(folder) / "whole")
         progress("everything but the model")
         many = msgspec.structs.replace(settings, topics=MANY)
-        without = _job(many, ConstantScorer(), Path(folder) / "without") / 5
-    rate = events / whole
+        without = _job(many, ConstantScorer(), Path(folder) / "without")
+    rate, cost = events / whole.wall, without.cpu / (events * 5)
     say("bare ONNX Runtime, pre-tokenised", f"{events / bare:,.0f} /s")
     say("whole job", f"{rate:,.0f} /s")
-    say("whole job / bare ONNX Runtime", f"{bare / whole:.2f}", ">= 0.90", bare / whole >= 0.9)
-    say("everything but the model", f"{without / events * 1e6:.0f} us/event", "<= 20 us", without / events <= 20e-6)
+    say("whole job / bare ONNX Runtime", f"{bare / whole.wall:.2f}", ">= 0.90", bare / whole.wall >= 0.9)
+    say("everything but the model, all threads", f"{cost * 1e6:.0f} us/event", "<= 20 us", cost <= 20e-6)
+    say("  of it in the worker's thread", f"{without.worker_cpu / (events * 5) * 1e6:.0f} us/event")
     return rate
 
 
@@ -102,10 +123,11 @@ def _bare(scorer: OnnxScorer, raws: Sequence[Raw]) -> float:
     return time.perf_counter() - started
 
 
-def _job(settings: Settings, scorer: Scorer | FakeScorer, state: Path) -> float:
+def _job(settings: Settings, scorer: Scorer, state: Path) -> Took:
     settings = msgspec.structs.replace(settings, state_dir=state)
     rules, timers = Rules.load(settings.rules), Timers()
     window = Window(make_intake(settings, scorer, now_ms), timers, *ALWAYS)
+    timed = Stopwatch(window)
     ends = Ends(
         source=KafkaSource(
             settings.brokers,
@@ -118,8 +140,7 @@ def _job(settings: Settings, scorer: Scorer | FakeScorer, state: Path) -> float:
         escalations=Tally(),
         dead_letters=Tally(),
     )
-    flow = pipeline(ends, window, make_reducer(settings, rules), timers, rules.keyword_bits, shard="0")
+    flow = pipeline(ends, timed, make_reducer(settings, rules), timers, rules.keyword_bits, shard="0")
     recovery = RecoveryConfig(str(recovery_store(settings)))
-    started = time.perf_counter()
     cli_main(flow, epoch_interval=timedelta(seconds=settings.epoch), recovery_config=recovery)
-    return time.perf_counter() - started
+    return timed.took()

@@ -155,7 +155,7 @@ def _nhs(row: Row) -> Example | None:
             tags.put("frustration", 0.6, 0.2)
     elif row["sentiment"] == "neutral":
         tags.no("anger", weight=0.5)
-    return _example(row, part, tags, weight=1.0 if row["sentiment"] != "neutral" else 0.7)
+    return _example(row, part, tags)
 
 
 def _isarcasm(row: Row) -> list[Example]:

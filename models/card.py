@@ -29,6 +29,20 @@ def _sentiment_table(blocks: Block, title: str) -> list[str]:
     return lines
 
 
+def _beside_vader(made: Block) -> list[str]:
+    lines = [
+        "| source | macro-F1 | macro-F1 of VADER | wrong sign | wrong sign of VADER |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, theirs in made["vader"].items():
+        ours = made["sentiment"]["sources"][name]
+        lines.append(
+            f"| {name} | {ours['macro_f1']:.3f} | {theirs['macro_f1']:.3f} "
+            f"| {ours['wrong_sign']:.1%} | {theirs['wrong_sign']:.1%} |"
+        )
+    return lines
+
+
 def _tag_table(tags: Block) -> list[str]:
     lines = [
         "| tag | rows | AUC (95 %) | average precision (95 %) | precision of the flag (95 %) | recall of the flag |",
@@ -78,6 +92,8 @@ def results(made: Block) -> str:
         "\n".join(_sentiment_table(made["sentiment"]["channels"], "channel")),
         "### Sentiment by source",
         "\n".join(_sentiment_table(made["sentiment"]["sources"], "source")),
+        "### Beside a word list (VADER) on the same rows",
+        "\n".join(_beside_vader(made)),
         f"### Tags (flags chosen for a precision of {made['precision_target']:.2f})",
         "\n".join(_tag_table(made["tags"])),
         "### Plain task talk",

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from models.baseline import vader
 from models.bundle import DEFAULT, Config, verify, write_manifest
 from models.calibration import Applied, Calibrator, LabelledLogits, expected_error, fit
 from models.card import update_card
@@ -213,6 +214,7 @@ def report(data: Path, bundle: Path, checkpoint: Path) -> Block:
         "precision_target": precision,
         **results,
         "exit_student": small_results,
+        "vader": vader(held_out),
         "agreement_with_float": verify(bundle).made["proof"],
         "bundle_bytes": sum((bundle / name).stat().st_size for name in verify(bundle).files),
         "speed": speed(shipped, small, plain_int8(weights, shipped.config), _speed_texts(held_out)),

@@ -47,9 +47,15 @@ def _run(brokers: str, events: int, processes: int) -> float:
             "UNDERTONE_BASE_PORT": str(min(base, 60000)),
             "UNDERTONE_METRICS_PORT": str(metrics_port),
             "UNDERTONE_DEMO": "1",
+            # Records are counted at the end of each epoch: short epochs of small batches make a fine clock.
+            "UNDERTONE_EPOCH": "1",
+            "UNDERTONE_BATCH": "50",
         }
-        subprocess.run([sys.executable, "-m", "infra.clickhouse", "migrate"], cwd=ROOT, env=environment, check=True)
-        job = subprocess.Popen([sys.executable, "-m", "infra.launch"], cwd=ROOT, env=environment)
+        migrate = [sys.executable, "-m", "infra.clickhouse", "migrate"]
+        subprocess.run(migrate, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        job = subprocess.Popen(
+            [sys.executable, "-m", "infra.launch"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+        )
         try:
             return _time(range(metrics_port, metrics_port + processes), events, job)
         finally:
@@ -60,7 +66,7 @@ def _run(brokers: str, events: int, processes: int) -> float:
 
 def _front(folder: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "infra.clickhouse_front", "--path", str(folder / "db"), "--port", str(port)]
-    front = subprocess.Popen(command, cwd=ROOT)
+    front = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -73,14 +79,15 @@ def _front(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def _time(ports: range, events: int, job: subprocess.Popen[bytes]) -> float:
-    """Seconds from the first record read to the last; starting is not counted."""
-    began = 0.0
+    """Seconds for all records at the rate between the first epoch's end and the last one's; starting is not counted."""
+    began, before = 0.0, 0.0
     while job.poll() is None:
         done = sum(_read(port) for port in ports)
         if done > 0 and not began:
             began, before = time.perf_counter(), done
         if done >= events:
-            return (time.perf_counter() - began) * events / max(1, events - before)
+            assert before < events / 2, "too few events to measure a rate: ask for more with --events"
+            return (time.perf_counter() - began) * events / (events - before)
         time.sleep(0.05)
     raise AssertionError("the job ended before it had read everything")
 

@@ -60,7 +60,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Partition(StatefulSinkPartition[Outgoing, State]):
     def __init__(self, sink: KafkaSink, topic: str, partition: int, state: State | None) -> None:
-        self._sink = sink
+        self._producer = sink.producer  # made now: a wrong setting is told at the start, not at the first record
         self._topic = topic
         self._partition = partition
         self._failure: KafkaError | None = None
@@ -75,13 +75,13 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
                 self._send(item)
             else:
                 metrics.REPEATS_HELD.labels(self._topic).inc()
-        self._sink.producer.poll(0)
+        self._producer.poll(0)
 
     def snapshot(self) -> State:
         """Wait for every acknowledgement; the engine commits the epoch only after this returns."""
         deadline = time.monotonic() + DELIVERY_SECONDS + 5
         while self._in_flight and time.monotonic() < deadline:
-            self._sink.producer.flush(0.5)
+            self._producer.flush(0.5)
             self._raise_failure()
         self._raise_failure()
         if self._in_flight:
@@ -92,7 +92,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
     def _send(self, item: Outgoing) -> None:
         deadline = time.monotonic() + DELIVERY_SECONDS
         while not self._queued(item):
-            self._sink.producer.poll(0.1)
+            self._producer.poll(0.1)
             self._raise_failure()
             if time.monotonic() > deadline:
                 raise KafkaSinkError(f"{self._name()}: Kafka takes no records")
@@ -102,7 +102,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         """Hand one record to the client; False when its queue is full."""
         headers: list[tuple[str, str | bytes | None]] = [(IDENTITY_HEADER, item.identity.encode()), *item.headers]
         try:
-            self._sink.producer.produce(
+            self._producer.produce(
                 self._topic,
                 item.payload,
                 item.key,

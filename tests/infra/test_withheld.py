@@ -1,0 +1,83 @@
+"""What the operator of the supervised job sees when Kafka withholds something: one line with the topic and the fix."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from infra import traffic
+from infra.embedded_kafka import MockCluster
+from infra.traffic import Sent
+from tests.chaos.stores import EmbeddedStore
+from tests.chaos.supervised import SupervisedJob
+from tests.flows.job import TOPICS, send
+
+EVENTS = "undertone.events"
+ON_ITS_OWN = "ended with status 3: the job cannot go on before somebody mends what it says above"
+
+
+def load(seed: int) -> list[Sent]:
+    start = datetime.now(timezone.utc) - timedelta(days=1)
+    return list(traffic.generate(seed=seed, customers=5, start=start, minutes=20))
+
+
+def made(cluster: MockCluster, **partitions: int) -> None:
+    for name, count in {**TOPICS, **partitions}.items():
+        if count:
+            cluster.create_topic(name, count)
+
+
+def lines(job: SupervisedJob, said: str) -> list[str]:
+    return [line for line in job.log.splitlines() if said in line]
+
+
+def test_a_missing_topic_is_named_at_each_attempt_until_somebody_makes_it(
+    tmp_path: Path, mock_cluster: MockCluster
+) -> None:
+    made(mock_cluster)
+    with EmbeddedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 1, {**settings, "UNDERTONE_TOPICS": "calls.2026"}) as job:
+            job.wait(lambda: job.starts() == 3)
+            told = lines(job, "calls.2026")
+            assert len(told) == 2
+            assert {line.partition(": make it")[0] for line in told} == {
+                "flows.live stopped: KafkaSourceError: Kafka has no topic calls.2026,"
+                " or does not show it to the job's user"
+            }
+            assert len(lines(job, ON_ITS_OWN)) == 2
+            assert "Traceback" not in job.log
+            mock_cluster.create_topic("calls.2026", 1)
+            send(mock_cluster.bootstrap_servers, load(1), "calls.2026")
+            job.wait(lambda: job.metric("undertone_records_read_total") > 0)
+            assert job.drain() == 0
+
+
+def test_a_position_that_retention_has_passed_is_named_and_nothing_is_skipped(
+    tmp_path: Path, mock_cluster: MockCluster
+) -> None:
+    made(mock_cluster, **{EVENTS: 1})
+    brokers = mock_cluster.bootstrap_servers
+    read, forgotten = send(brokers, load(1)), 5
+    with EmbeddedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": brokers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 1, settings) as job:
+            job.wait(lambda: job.metric("undertone_records_read_total") == read)
+            assert job.drain() == 0
+        send(brokers, load(2))
+        mock_cluster.delete_records(EVENTS, 0, read + forgotten)
+        with SupervisedJob(tmp_path, 1, settings) as job:
+            job.wait(lambda: len(lines(job, ON_ITS_OWN)) == 1)
+            told = lines(job, "flows.live stopped: ")
+            assert set(told) == {
+                f"flows.live stopped: KafkaSourceError: Kafka topic {EVENTS} partition 0: offset {read} was next, the"
+                f" oldest is {read + forgotten}: the topic's retention has passed the position of the job, and records"
+                " are lost. Lengthen the retention; to go on without them, start with an empty state folder."
+            }
+            assert "Traceback" not in job.log
+            assert job.drain() == 0
+        shutil.rmtree(tmp_path / "state")
+        with SupervisedJob(tmp_path, 1, settings) as job:
+            job.wait(lambda: job.metric("undertone_records_read_total") > 0)
+            assert job.drain() == 0

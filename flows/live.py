@@ -52,7 +52,7 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
     rules = Rules.load(settings.rules)
     timers = Timers()
     return pipeline(
-        _ends(settings, timers, stop),
+        make_ends(settings, timers, stop),
         make_intake(settings, make_scorer(settings), now_ms),
         make_reducer(settings, rules),
         timers,
@@ -141,7 +141,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> Ends:
+def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> Ends:
+    """Assemble source and sinks."""
     return Ends(
         source=KafkaSource(
             settings.brokers,

@@ -139,12 +139,12 @@ class SupervisedJob:
         self.start()
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over labels and workers; -1 while no worker shows it."""
+        """Sum of a metric over labels and workers; -1 while no worker shows it. Rows of `progress` never end."""
         values = [
             float(line.rsplit(" ", 1)[1])
             for number in range(self._processes)
             for line in _page(self._metrics_port + number).splitlines()
-            if line.startswith((name + "{", name + " "))
+            if line.startswith((name + "{", name + " ")) and 'table="progress"' not in line
         ]
         return sum(values) if values else -1.0
 

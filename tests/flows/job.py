@@ -71,8 +71,9 @@ class LiveJob:
             return ""
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over its labels; -1 when it is not there."""
+        """Sum of a metric over its labels; -1 when it is not there. Rows of `progress`, which never end, do not count."""
         lines = [line for line in self.metrics().splitlines() if line.startswith((name + "{", name + " "))]
+        lines = [line for line in lines if 'table="progress"' not in line]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0
 
     def wait_for(self, name: str, at_least: float) -> None:

@@ -71,7 +71,7 @@ class LiveJob:
             return ""
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over its labels; -1 when it is not there. Rows of `progress`, which never end, do not count."""
+        """Sum of a metric over its labels; -1 when it is not there. Rows of `progress` never end and do not count."""
         lines = [line for line in self.metrics().splitlines() if line.startswith((name + "{", name + " "))]
         lines = [line for line in lines if 'table="progress"' not in line]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0

@@ -1,7 +1,8 @@
 """The one graph, read top to bottom as the data flows.
 
     Kafka ── read ─┬─ Scored ───── message rows ────────────────┐
-                   ├─ Feedback ─── feedback rows ───────────────┤
+                   ├─ Feedback ─┬─ feedback rows ───────────────┤
+                   │            └─────────► customer            │
                    ├─ StreamTime ─ progress rows ───────────────┤
                    ├─ Rejected ─┬─ dead letter rows ────────────┼─► ClickHouse
                    │            └─────────────► dead letter topic
@@ -27,6 +28,7 @@ from flows.intake import Accepted
 from operators import rows
 from operators.customer import builder
 from operators.customer_state import CustomerReducer
+from operators.escalation import alert_of
 from operators.kafka_sink import Outgoing
 from operators.records import Escalation, Feedback, Progress, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
 from operators.score import to_message
@@ -89,13 +91,15 @@ def pipeline(
 
 
 def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int]) -> list[tuple[str, Any]]:
-    """Route messages to their customer and stream time to every worker."""
+    """Route messages, and answers to alerts, to their customer, and stream time to every worker."""
     out: list[tuple[str, Any]] = []
     for item in batch:
         if isinstance(item, Scored):
             out.append((str(item.utterance.customer_key), to_message(item, keyword_bits)))
         elif isinstance(item, StreamTime):
             out += item.routed()
+        elif isinstance(item, Feedback) and (named := alert_of(item.escalation_id)) is not None:
+            out.append((str(named[0]), item))
     return out
 
 
@@ -122,9 +126,13 @@ def blocks(batch: Iterable[Any], shard: str) -> list[tuple[str, tuple[str, list[
 
 
 def dead_letters(batch: Iterable[Accepted]) -> list[tuple[str, Outgoing]]:
-    """Dead letters as Kafka records: where the record is and why it was refused, never what it said."""
+    """Dead letters as Kafka records: where the record is and why it was refused, never what it said.
+
+    Keyed by that place, so that many of one topic spread over all partitions: their order means nothing, and a replay
+    finds each where it was.
+    """
     return [
-        (item.origin.topic, Outgoing(identity=rows.dead_letter_id(item), payload=msgspec.json.encode(item)))
+        (identity := rows.dead_letter_id(item), Outgoing(identity=identity, payload=msgspec.json.encode(item)))
         for item in batch
         if isinstance(item, Rejected)
     ]

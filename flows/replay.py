@@ -43,8 +43,9 @@ ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo
 class Window:
     """Lets through the events of a time range, and knows when all partitions were read and all sessions closed."""
 
-    def __init__(self, intake: Intake, timers: Timers, begin: datetime, end: datetime) -> None:
+    def __init__(self, intake: Intake, timers: Timers, begin: datetime, end: datetime, feedback_topic: str = "") -> None:
         self._intake = intake
+        self._feedback_topic = feedback_topic
         self._timers = timers
         self._begin_ms = int(begin.timestamp() * 1000)
         self._end_ms = int(end.timestamp() * 1000)
@@ -70,8 +71,8 @@ class Window:
         return heard is not None and heard >= min(self._caught_up.values()) and not self._timers.overdue
 
     def _inside(self, item: Raw | StreamTime) -> bool:
-        if isinstance(item, StreamTime):
-            return True
+        if isinstance(item, StreamTime) or item.origin.topic == self._feedback_topic:
+            return True  # people answer after the event: what they did with an alert of the range counts
         event_ms = event_time_ms(item.payload)
         return event_ms is None or self._begin_ms <= event_ms < self._end_ms
 
@@ -116,11 +117,11 @@ def replay(settings: Settings, begin: datetime, end: datetime) -> tuple[Tally, T
 
 def _build(settings: Settings, begin: datetime, end: datetime, escalations: Tally, dead_letters: Tally) -> Dataflow:
     rules, timers = Rules.load(settings.rules), Timers()
-    window = Window(make_intake(settings, make_scorer(settings), now_ms), timers, begin, end)
+    window = Window(make_intake(settings, make_scorer(settings), now_ms), timers, begin, end, settings.feedback_topic)
     ends = Ends(
         source=KafkaSource(
             settings.brokers,
-            settings.topic_list(),
+            (*settings.topic_list(), settings.feedback_topic),
             settings=settings.kafka,
             options=ReadOptions(batch=settings.batch, credit=settings.credit),
             stop=window.done,

@@ -1,69 +1,58 @@
 """Tell the world what changed about a customer's alerts, once each.
 
-The fold says which alerts there should be; `Told` remembers what was published. An alert that is published and,
-after a correction, should never have been, is retracted.
+    active --a person--> acked --clear holds, or the session ends--> resolved <--a person-- active, acked
+      '-- nobody for `remind` --> reminded (once), still active
+
+The fold says which alerts there should be; `Told` remembers what was published, and what people did with it. An alert
+that is published and, after a correction, should never have been, is retracted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import msgspec
 
-from operators.entry import Entry
 from operators.escalation import ACTIVE, Alarms, Change
-from operators.fold import Fold
-from operators.records import TAGS, Escalation, Evidence, Message, RedactedText, Transition, Turn
-from operators.rules import Rules
+from operators.evidence import Context, State, Told, escalation
+from operators.records import Escalation, Transition
 
 TOLD = 24
 """Alerts remembered at most."""
 
-State = Literal["active", "resolved", "suppressed"]
 _AFTER: dict[str, State] = {
     "raised": "active",
     "level_up": "active",
     "cleared": "resolved",
-    "retracted": "resolved",
     "suppressed": "suppressed",
 }
+_OPEN = ("active", "acked")
+
+History = tuple[Told, ...]
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One alert as last published."""
+class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a person did with an alert."""
 
     alert: str
-    rule: str
-    version: int
-    state: State
-    level: int
-    raised_ms: int
-    changed_ms: int
-    session: str
+    action: str
+    """acknowledged, resolved, good_catch or false_alarm."""
+    at_ms: int
 
 
-class Context(msgspec.Struct, frozen=True):
-    """What surrounds a transition: the place in the history, and the message that is just being read."""
-
-    fold: Fold
-    turn: Turn
-    entry: Entry | None
-    message: Message | None
-    rules: Rules
-
-
-def tell(told: tuple[Told, ...], change: Change, context: Context) -> tuple[tuple[Told, ...], Escalation | None]:
+def tell(told: History, change: Change, context: Context) -> tuple[History, Escalation | None]:
     """Publish a transition unless the world already knows the alert in that state and level."""
     track = change.track
-    before = next((item for item in told if item.alert == track.alert), None)
+    before = find(told, track.alert)
     state = _AFTER[change.step]
-    if before is not None and before.state == state and before.level == track.level:
+    if before is None:
+        if change.step == "cleared":
+            return told, None
+    elif before.level == track.level and (before.state == state or (state == "active" and _settled_by_hand(before))):
         return told, None
-    if before is None and change.step == "cleared":
-        return told, None
-    known = before is not None and before.state == "active"
+    known = before is not None and before.state in _OPEN
     transition: Transition = "level_up" if change.step == "raised" and known else change.step
+    rule = context.rules.by_id.get(track.rule)
     after = Told(
         track.alert,
         track.rule,
@@ -73,16 +62,66 @@ def tell(told: tuple[Told, ...], change: Change, context: Context) -> tuple[tupl
         change.at_ms if before is None else before.raised_ms,
         change.at_ms,
         context.turn.session_id if before is None else before.session,
+        change.at_ms + rule.remind_ms if rule and rule.remind_ms and state == "active" else 0,
     )
-    return _remember(told, after), _escalation(after, transition, change.reason, context)
+    return _remember(told, after), escalation(after, transition, change.reason, context)
+
+
+def find(told: History, alert: str) -> Told | None:
+    """What was told of an alert; None when nothing was."""
+    for item in told:
+        if item.alert == alert:
+            return item
+    return None
+
+
+def is_known(told: History, alert: str) -> bool:
+    """Whether an alert was told, and not taken back since."""
+    item = find(told, alert)
+    return item is not None and not _taken_back(item)
+
+
+def answer(told: History, given: Answer, context: Context) -> tuple[History, Escalation | None]:
+    """Take in what a person did: acknowledge the alert, or resolve it. One that is over stays as it is."""
+    item = find(told, given.alert)
+    if item is None or item.state not in _OPEN:
+        return told, None
+    resolves = given.action in ("resolved", "false_alarm")
+    if item.state == "acked" and not resolves:
+        return told, None
+    after = msgspec.structs.replace(
+        item,
+        state="resolved" if resolves else "acked",
+        version=item.version + 1,
+        changed_ms=max(item.changed_ms, given.at_ms),
+        remind_ms=0,
+        by_hand=resolves,
+    )
+    reason = {"resolved": "resolved by a person", "false_alarm": "a person called it a false alarm"}
+    words = reason.get(given.action, "acknowledged by a person")
+    return _remember(told, after), escalation(after, "cleared" if resolves else "acked", words, context)
+
+
+def reminders(told: History, until_ms: int) -> list[Told]:
+    """Alerts that nobody has acknowledged and that are due to be told again by `until_ms`, earliest first."""
+    due = [item for item in told if 0 < item.remind_ms <= until_ms and item.state == "active"]
+    return sorted(due, key=lambda item: item.remind_ms) if len(due) > 1 else due
+
+
+def remind(told: History, item: Told, context: Context) -> tuple[History, Escalation]:
+    """Tell an alert again, at the time at which that was due."""
+    after = msgspec.structs.replace(item, version=item.version + 1, changed_ms=item.remind_ms, remind_ms=0)
+    waited = (item.remind_ms - item.changed_ms) // 1000
+    return _remember(told, after), escalation(after, "reminded", f"not acknowledged for {waited} s", context)
 
 
 def reconcile(
-    told: tuple[Told, ...], alarms: Alarms, mentioned: Iterable[str], since_ms: int, context: Context
-) -> tuple[tuple[Told, ...], list[Escalation]]:
+    told: History, alarms: Alarms, mentioned: Iterable[str], since_ms: int, context: Context, *, reopens: bool = True
+) -> tuple[History, list[Escalation]]:
     """After a correction at `since_ms`: retract what should never have been raised, reopen what never cleared.
 
-    `mentioned` are the alerts that the corrected history has transitions for; those are told already.
+    `mentioned` are the alerts that the corrected history has transitions for; those are told already. Once the session
+    is over nothing is reopened.
     """
     active = {track.alert: track for track in alarms.tracks if track.phase == ACTIVE}
     mentioned = set(mentioned)
@@ -90,45 +129,63 @@ def reconcile(
     for item in told:
         if item.alert in mentioned or item.changed_ms < since_ms:
             continue
-        if item.raised_ms >= since_ms and item.alert not in active and item.version >= 1 and not _taken_back(item):
-            told, escalation = _retract(told, item, context)
-            out.append(escalation)
-        elif item.alert in active and item.state != "active":
+        if item.raised_ms >= since_ms and item.alert not in active and not _taken_back(item):
+            told, taken = _retract(told, item, context)
+            out.append(taken)
+        elif reopens and item.alert in active and item.state not in _OPEN:
             change = Change("raised", active[item.alert], "the message that had cleared it was corrected", since_ms)
             told, reopened = tell(told, change, context)
             out += [reopened] if reopened else []
     return told, out
 
 
-def resolve_all(told: tuple[Told, ...], at_ms: int, context: Context) -> tuple[tuple[Told, ...], list[Escalation]]:
+def resolve_all(told: History, at_ms: int, context: Context) -> tuple[History, list[Escalation]]:
     """Clear what is active, as the session is over."""
     out = []
-    for item in [item for item in told if item.state == "active"]:
-        after = msgspec.structs.replace(item, state="resolved", version=item.version + 1, changed_ms=at_ms)
+    for item in [item for item in told if item.state in _OPEN]:
+        after = msgspec.structs.replace(item, state="resolved", version=item.version + 1, changed_ms=at_ms, remind_ms=0)
         told = _remember(told, after)
-        out.append(_escalation(after, "cleared", "the session ended", context))
+        out.append(escalation(after, "cleared", "the session ended", context))
     return told, out
 
 
-def prune(told: tuple[Told, ...], settled_ms: int, session: str) -> tuple[Told, ...]:
+def prune(told: History, settled_ms: int, session: str) -> History:
     """Forget finished alerts that no correction can reach any more.
 
-    One that was taken back stays until its session ends: the rule may raise under the same id again, and its
-    versions must go on.
+    One that was taken back, or resolved by a person, stays until its session ends: the rule may raise under the same
+    id again, and its versions must go on.
     """
     kept = [
         item
         for item in told
-        if item.state == "active" or item.changed_ms >= settled_ms or (_taken_back(item) and item.session == session)
+        if item.state in _OPEN
+        or item.changed_ms >= settled_ms
+        or ((_taken_back(item) or item.by_hand) and item.session == session)
     ]
     return told if len(kept) == len(told) else tuple(kept[-TOLD:])
 
 
-def _retract(told: tuple[Told, ...], item: Told, context: Context) -> tuple[tuple[Told, ...], Escalation]:
-    after = msgspec.structs.replace(item, state="resolved", level=0, version=item.version + 1)
+def with_answer(answers: Sequence[Answer], given: Answer, most: int) -> tuple[Answer, ...]:
+    """Keep an answer to an alert that is not known yet; the oldest gives way, a repeat changes nothing.
+
+    >>> with_answer((), Answer("a", "acknowledged", 7), 8)
+    (Answer(alert='a', action='acknowledged', at_ms=7),)
+    """
+    if given in answers:
+        return tuple(answers)
+    return tuple(sorted([*answers, given], key=lambda kept: (kept.at_ms, kept.action))[-most:])
+
+
+def _settled_by_hand(item: Told) -> bool:
+    """Whether a person has dealt with the alert, so that the rule saying the same again is no news."""
+    return item.state == "acked" or item.by_hand
+
+
+def _retract(told: History, item: Told, context: Context) -> tuple[History, Escalation]:
+    after = msgspec.structs.replace(item, state="resolved", level=0, version=item.version + 1, remind_ms=0)
     shown = msgspec.structs.replace(after, level=item.level)
     reason = "the message that raised it was corrected or taken back"
-    return _remember(told, after), _escalation(shown, "retracted", reason, context)
+    return _remember(told, after), escalation(shown, "retracted", reason, context)
 
 
 def _taken_back(item: Told) -> bool:
@@ -136,64 +193,8 @@ def _taken_back(item: Told) -> bool:
     return item.level == 0
 
 
-def _remember(told: tuple[Told, ...], after: Told) -> tuple[Told, ...]:
+def _remember(told: History, after: Told) -> History:
     for index, item in enumerate(told):
         if item.alert == after.alert:
             return (*told[:index], after, *told[index + 1 :])
     return (*told, after)
-
-
-def _escalation(told: Told, transition: Transition, reason: str, context: Context) -> Escalation:
-    turn, message = context.turn, context.message
-    rule = context.rules.by_id.get(told.rule)
-    route = rule.route if rule else "supervisor"
-    if rule and rule.level_up and told.level >= rule.level_up.level:
-        route = rule.level_up.route
-    return Escalation(
-        escalation_id=told.alert,
-        transition=transition,
-        version=told.version,
-        tenant=turn.tenant,
-        customer_key=f"{turn.customer_key:016x}",
-        session_id=told.session,
-        interaction_id=turn.interaction_id,
-        channel=turn.channel,
-        queue=turn.queue or (context.fold.session.queue if context.fold.session else ""),
-        agent_key=turn.agent_key or (context.fold.session.agent_key if context.fold.session else ""),
-        rule=told.rule,
-        rule_version=context.rules.version,
-        family=rule.family if rule else told.rule,
-        level=max(1, told.level),
-        route=route,
-        state=told.state,
-        reason=reason,
-        raised_ms=told.raised_ms,
-        event_ms=told.changed_ms,
-        evidence=_evidence(context),
-        broker_ms=message.broker_ms if message else 0,
-    )
-
-
-def _evidence(context: Context) -> Evidence:
-    turn, message = context.turn, context.message
-    trigger = message if message is not None and message.event_id == turn.event_id else None
-    return Evidence(
-        score=turn.score,
-        level=turn.level,
-        level_evidence=turn.level_evidence,
-        customer_level=turn.customer_level,
-        carried=turn.carried,
-        slope=turn.slope,
-        streak=turn.streak,
-        tags=_tags(turn.flags, trigger.tags if trigger else ()),
-        excerpt=trigger.excerpt if trigger else RedactedText(""),
-        event_ids=(turn.event_id, *[known for known in context.fold.recent if known != turn.event_id])[:3],
-    )
-
-
-def _tags(flags: int, probabilities: Sequence[float]) -> tuple[str, ...]:
-    """Names of the flagged tags, most probable first where probabilities are at hand."""
-    bits = [bit for bit in range(len(TAGS)) if flags >> bit & 1]
-    if len(probabilities) == len(TAGS):
-        bits.sort(key=lambda bit: -probabilities[bit])
-    return tuple(TAGS[bit] for bit in bits)

@@ -31,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     wait_ms: int = 0
     rating: float | None = None
     change_point: bool = False
+    waiting: bool = False
     shift: Callable[[], float] = float
 
 
@@ -75,6 +76,7 @@ NUMBERS: dict[str, Number] = {
 }
 CLAIMS: dict[str, Callable[[Facts], bool]] = {
     "change_point": attrgetter("change_point"),
+    "waiting": attrgetter("waiting"),
     "provisional": attrgetter("turn.provisional"),
 }
 CHOICES: dict[str, tuple[Callable[[Facts], str], tuple[str, ...]]] = {
@@ -228,11 +230,32 @@ def bounds(condition: Condition) -> Iterator[Compare]:
             yield from bounds(part)
 
 
+def needs_waiting(condition: Condition, where: str) -> bool:
+    """Whether a condition can only hold while the customer waits; `where` names it in errors.
+
+    >>> needs_waiting(parse({"waiting": True, "label": "negative"}, "raise", []), "raise")
+    True
+    """
+    parts = condition.parts if isinstance(condition, _All) else (condition,)
+    rest = [part for part in parts if not (isinstance(part, _Claim) and part.term == "waiting" and part.wanted)]
+    if any([_mentions_waiting(part) for part in rest]):
+        raise ConditionError(f"{where}.waiting must be true, and stand beside the other terms, not under any or not")
+    return len(rest) < len(parts)
+
+
 def mapping(node: object, where: str) -> Mapping[str, object]:
     """Check that a node is a mapping with something in it."""
     if not isinstance(node, Mapping) or not node:
         raise ConditionError(f"{where} must be a mapping with at least one entry, like {{level: {{below: -0.4}}}}")
     return node
+
+
+def _mentions_waiting(condition: Condition) -> bool:
+    if isinstance(condition, (_All, _AnyOf)):
+        return any([_mentions_waiting(part) for part in condition.parts])
+    if isinstance(condition, _Not):
+        return _mentions_waiting(condition.part)
+    return isinstance(condition, _Claim) and condition.term == "waiting"
 
 
 def _parse_key(key: str, value: object, where: str, keywords: Sequence[str]) -> Condition:

@@ -13,11 +13,11 @@ from bytewax.operators import StatefulBatchLogic
 
 from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
-from operators.records import Escalation, Message, SessionUpdate, StreamTime, Tick, Turn
+from operators.records import Escalation, Feedback, Message, SessionUpdate, StreamTime, Tick, Turn
 from operators.ticks import Timers
 
 Output = Turn | SessionUpdate | Escalation
-Input = Message | Tick | StreamTime
+Input = Message | Feedback | Tick | StreamTime
 
 
 class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
@@ -45,6 +45,9 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
                 outputs += self._on_message(value)
             elif isinstance(value, Tick):
                 outputs += self._on_tick(value)
+            elif isinstance(value, Feedback):
+                self._state, answered = self._reducer.on_feedback(self._state, value)
+                outputs += answered
             else:
                 self._timers.advance(value)
         self._arm()

@@ -5,16 +5,20 @@
                              '-- cooling down or budget spent --> suppressed (told once, while raise holds)
 
 De-bounce counts successive customer messages; events without words (opened, rating ...) can only set off rules that
-ask for one. A rule of level 2 or 3 does not look at provisional messages at all. The budget is a sliding hour per
-customer, over all rules: keyed state knows one customer only, so it caps what one customer may set off, and a cap
-per recipient belongs to whoever delivers.
+ask for one. A provisional message moves an alert of level 1 to pending at most, and no other: what it seems to say may
+be gone with the next words, so it neither raises nor clears. The budget is a sliding hour per customer, over all rules:
+keyed state knows one customer only, so it caps what one customer may set off, and a cap per recipient belongs to
+whoever delivers.
+
+A rule about waiting goes from pending to active by the passing of time alone (`pass_time`), and an answer ends it.
 
 A step is a pure function of the alarms before it and the facts, so a corrected history folds to the alarms that it
-should have had; `alerts.py` tells the world the difference.
+should have had; `alerts.py` tells the world the difference, and knows what people did with an alert.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Literal
 
@@ -29,6 +33,8 @@ RAISED = 12
 """Times of alerts that are remembered for the budget."""
 
 Step = Literal["raised", "level_up", "cleared", "suppressed"]
+Place = tuple[str, int, str]
+"""Tenant, customer and session that an alert is raised in."""
 
 
 class Track(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -37,7 +43,7 @@ class Track(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rule: str
     phase: int = IDLE
     count: int = 0
-    """Successive customer messages for which `raise` held."""
+    """Successive customer messages for which `raise` held, counted up to what the rule asks for."""
     since_ms: int = 0
     """First of them; once active, when the alert was raised."""
     resolved_ms: int = 0
@@ -68,13 +74,37 @@ class Change(msgspec.Struct, frozen=True):
     at_ms: int
 
 
-def alert_id(tenant: str, customer_key: int, rule: str, session: str, ordinal: int) -> str:
-    """Name an alert after what it is, so that a replay raises the same one.
+def alert_id(place: Place, rule: str, ordinal: int) -> str:
+    """Name an alert among those of its customer after what it is, so that a replay raises the same one.
 
-    >>> alert_id("acme", 7, "angry", "e75930b1d9463ce8", 1) == alert_id("acme", 7, "angry", "e75930b1d9463ce8", 1)
-    True
+    >>> alert_id(("acme", 7, "e75930b1d9463ce8"), "angry", 1)
+    '14eeb2e25c4b'
     """
-    return blake2b(f"{tenant}\0{customer_key}\0{rule}\0{session}\0{ordinal}".encode(), digest_size=8).hexdigest()
+    tenant, customer_key, session = place
+    return blake2b(f"{tenant}\0{customer_key}\0{rule}\0{session}\0{ordinal}".encode(), digest_size=6).hexdigest()
+
+
+def escalation_id(customer_key: int, alert: str) -> str:
+    """Name an alert for the world: whose it is stands first, so that an answer finds its way.
+
+    Alerts raised by the first version of the job had a name of 16 digits in the whole world, and keep it.
+
+    >>> escalation_id(7, "14eeb2e25c4b")
+    '0000000000000007-14eeb2e25c4b'
+    """
+    return alert if len(alert) == 16 else f"{customer_key:016x}-{alert}"
+
+
+def alert_of(escalation: str) -> tuple[int, str] | None:
+    """Customer and alert that an `escalation_id` names; None when it is not one that tells.
+
+    >>> alert_of("0000000000000007-14eeb2e25c4b"), alert_of("e-1")
+    ((7, '14eeb2e25c4b'), None)
+    """
+    customer, dash, alert = escalation.partition("-")
+    if len(customer) != 16 or not dash or not set(customer + alert) <= _HEXADECIMAL:
+        return None
+    return int(customer, 16), alert
 
 
 def evaluate(alarms: Alarms, facts: Facts, rules: tuple[Rule, ...]) -> tuple[Alarms, list[Change]]:
@@ -82,28 +112,75 @@ def evaluate(alarms: Alarms, facts: Facts, rules: tuple[Rule, ...]) -> tuple[Ala
     known = {track.rule: track for track in alarms.tracks}
     changes: list[Change] = []
     raised = alarms.raised_ms
+    provisional = facts.turn.provisional
     moved = False
     for rule in rules:
-        track = known.get(rule.id)
-        if facts.turn.provisional and rule.level > 1:
+        if provisional and rule.level > 1:
             continue
-        if track is None:
+        before = known.get(rule.id)
+        if before is None:
             if not rule.raises.holds(facts):
                 continue
-            track = Track(rule.id)
-        after, change = _advance(rule, track, facts, raised)
+            track, change = _while_holding(rule, Track(rule.id), facts, raised)
+        else:
+            track, change = _advance(rule, before, facts, raised)
         if change is not None:
             changes.append(change)
             if change.step == "raised":
                 raised = (*raised[1 - RAISED :], change.at_ms)
-        if after is not known.get(rule.id):
-            known[rule.id] = after
+        if track is not before:
+            known[rule.id] = track
             moved = True
-    if not moved:
-        return alarms, changes
-    fresh = sum([change.step == "raised" for change in changes])
-    tracks = tuple([track for track in known.values() if _has_past(track)])
-    return Alarms(tracks, raised, alarms.in_session + fresh), changes
+    return (_alarms(alarms, known, raised, changes) if moved else alarms), changes
+
+
+def pass_time(alarms: Alarms, until_ms: int, waits: Mapping[str, Rule], place: Place) -> tuple[Alarms, list[Change]]:
+    """Raise, up to and including `until_ms`, what becomes due because nobody answers.
+
+    `waits` are the rules about waiting, by id. An alert carries the time at which it was due, not that of who asks.
+    """
+    ripe = [(due, track) for track in alarms.tracks if 0 < (due := ripe_ms(track, waits)) <= until_ms]
+    if not ripe:
+        return alarms, []
+    known = {track.rule: track for track in alarms.tracks}
+    changes: list[Change] = []
+    raised = alarms.raised_ms
+    for due, track in sorted(ripe, key=lambda pair: (pair[0], pair[1].rule)):
+        rule = waits[track.rule]
+        reason = f"no answer for {(due - track.since_ms) // 1000} s"
+        known[rule.id], change = _fire(rule, track, due, raised, place, reason)
+        changes.append(change)
+        if change.step == "raised":
+            raised = (*raised[1 - RAISED :], due)
+    return _alarms(alarms, known, raised, changes), changes
+
+
+def ripe_ms(track: Track, waits: Mapping[str, Rule]) -> int:
+    """When a pending alert about waiting becomes due, its cooldown considered; 0 when it is not one, or not pending."""
+    if track.phase != PENDING:
+        return 0
+    rule = waits.get(track.rule)
+    if rule is None or track.count < rule.messages:
+        return 0
+    due = track.since_ms + rule.duration_ms
+    return max(due, track.resolved_ms + rule.cooldown_ms) if track.resolved_ms else due
+
+
+def answered(alarms: Alarms, at_ms: int, waits: Mapping[str, Rule]) -> tuple[Alarms, list[Change]]:
+    """End every wait, as somebody answered."""
+    if not any([track.phase and track.rule in waits for track in alarms.tracks]):
+        return alarms, []
+    known: dict[str, Track] = {}
+    changes: list[Change] = []
+    for track in alarms.tracks:
+        if not track.phase or track.rule not in waits:
+            known[track.rule] = track
+        elif track.phase == ACTIVE:
+            known[track.rule] = _idle(track, at_ms)
+            changes.append(Change("cleared", known[track.rule], "answered", at_ms))
+        else:
+            known[track.rule] = _idle(track, track.resolved_ms)
+    return _alarms(alarms, known, alarms.raised_ms, []), changes
 
 
 def end_session(alarms: Alarms, at_ms: int) -> tuple[Alarms, list[Change]]:
@@ -118,43 +195,52 @@ def end_session(alarms: Alarms, at_ms: int) -> tuple[Alarms, list[Change]]:
 
 
 def _advance(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...]) -> tuple[Track, Change | None]:
+    provisional = facts.turn.provisional
     if track.phase == ACTIVE:
-        return _while_active(rule, track, facts)
-    spoken = facts.turn.kind == "utterance"
-    if not rule.raises.holds(facts):
-        return (_idle(track) if spoken and track.phase != IDLE else track), None
-    if track.phase == SUPPRESSED:
-        count, since = track.count, track.since_ms
-    elif spoken or rule.messages == 1:
-        count, since = track.count + 1, track.since_ms if track.phase == PENDING else facts.turn.event_ms
-    else:
+        return (track, None) if provisional else _while_active(rule, track, facts)
+    if rule.raises.holds(facts):
+        return _while_holding(rule, track, facts, raised)
+    ended = track.phase != IDLE and facts.turn.kind == "utterance" and not provisional
+    return (_idle(track, track.resolved_ms) if ended else track), None
+
+
+def _while_holding(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...]) -> tuple[Track, Change | None]:
+    """The reason is there, the alert is not: count, and raise once it has lasted."""
+    turn = facts.turn
+    if track.phase != SUPPRESSED:
+        if turn.kind != "utterance" and rule.messages > 1:
+            return track, None
+        since = track.since_ms if track.phase == PENDING else turn.event_ms
+        count = min(track.count + 1, rule.messages)
+        if track.phase != PENDING or count != track.count:
+            track = Track(rule.id, PENDING, count, since, track.resolved_ms, track.level, track.ordinal, track.alert)
+    if turn.provisional or rule.waits:
         return track, None
-    if count < rule.messages or facts.turn.event_ms - since < rule.duration_ms:
-        return msgspec.structs.replace(track, phase=PENDING, count=count, since_ms=since), None
-    return _due(rule, track, facts, raised, count, since)
+    if track.count < rule.messages or turn.event_ms - track.since_ms < rule.duration_ms:
+        return track, None
+    level = _graver(rule, facts)
+    if track.phase == SUPPRESSED and _blocked(rule, track, turn.event_ms, raised, level is not None):
+        return track, None
+    place = (turn.tenant, turn.customer_key, turn.session_id)
+    return _fire(rule, track, turn.event_ms, raised, place, rule.raises.explain(facts), level)
 
 
-def _due(
-    rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...], count: int, since: int
-) -> tuple[Track, Change | None]:
-    """The reason has lasted: raise, unless the rule cools down or the budget is spent."""
-    now = facts.turn.event_ms
-    graver = _graver(rule, facts)
+def _fire(
+    rule: Rule, track: Track, now: int, raised: tuple[int, ...], place: Place, reason: str, graver: int | None = None
+) -> tuple[Track, Change]:
+    """Raise what is due, or say that it is held back as the rule cools down or the budget is spent."""
     blocked = _blocked(rule, track, now, raised, graver is not None)
-    if blocked and track.phase == SUPPRESSED:
-        return track, None
     ordinal = track.ordinal + 1
     after = Track(
         rule.id,
         SUPPRESSED if blocked else ACTIVE,
-        count,
-        since if blocked else now,
+        track.count,
+        track.since_ms if blocked else now,
         track.resolved_ms,
         rule.level if graver is None else graver,
         ordinal,
-        alert_id(facts.turn.tenant, facts.turn.customer_key, rule.id, facts.turn.session_id, ordinal),
+        alert_id(place, rule.id, ordinal),
     )
-    reason = rule.raises.explain(facts)
     if blocked:
         return after, Change("suppressed", after, f"{blocked}; {reason}", now)
     return after, Change("raised", after, reason, now)
@@ -173,7 +259,7 @@ def _while_active(rule: Rule, track: Track, facts: Facts) -> tuple[Track, Change
     spoken = facts.turn.kind == "utterance"
     if spoken and (not rule.raises.holds(facts) if rule.clears is None else rule.clears.holds(facts)):
         why = "raise no longer holds" if rule.clears is None else rule.clears.explain(facts)
-        after = msgspec.structs.replace(track, phase=IDLE, count=0, resolved_ms=now)
+        after = _idle(track, now)
         return after, Change("cleared", after, why, now)
     graver = _graver(rule, facts)
     if graver is None or graver <= track.level or rule.level_up is None:
@@ -184,14 +270,17 @@ def _while_active(rule: Rule, track: Track, facts: Facts) -> tuple[Track, Change
 
 def _graver(rule: Rule, facts: Facts) -> int | None:
     up = rule.level_up
-    if up is None or (facts.turn.provisional and up.level > 1) or not up.when.holds(facts):
-        return None
-    return up.level
+    return up.level if up is not None and up.when.holds(facts) else None
 
 
-def _idle(track: Track) -> Track:
-    return msgspec.structs.replace(track, phase=IDLE, count=0, since_ms=0)
+def _idle(track: Track, resolved_ms: int) -> Track:
+    return Track(track.rule, IDLE, 0, 0, resolved_ms, track.level, track.ordinal, track.alert)
 
 
-def _has_past(track: Track) -> bool:
-    return bool(track.phase or track.resolved_ms or track.ordinal)
+def _alarms(before: Alarms, known: Mapping[str, Track], raised: tuple[int, ...], changes: list[Change]) -> Alarms:
+    fresh = sum([change.step == "raised" for change in changes])
+    tracks = tuple([track for track in known.values() if track.phase or track.resolved_ms or track.ordinal])
+    return Alarms(tracks, raised, before.in_session + fresh)
+
+
+_HEXADECIMAL = frozenset("0123456789abcdef")

@@ -16,7 +16,7 @@ from operators import session as sessions
 from operators import trajectory as trajectories
 from operators.conditions import Facts
 from operators.entry import Entry, hash32
-from operators.escalation import Alarms, Change, end_session, evaluate
+from operators.escalation import Alarms, Change, answered, end_session, evaluate, pass_time, ripe_ms
 from operators.mood import Mood
 from operators.parameters import SCALE, Parameters
 from operators.records import Turn
@@ -47,7 +47,10 @@ class Stepped(msgspec.Struct, frozen=True, gc=False):
 
     fold: Fold
     turn: Turn
+    passed: list[Change]
+    """What time had changed by then: nobody answered, the session before ended."""
     changes: list[Change]
+    """What the event itself changed."""
 
 
 class Folder:
@@ -62,13 +65,16 @@ class Folder:
         known = fold.known + entry.knowledge
         if entry.retracted:
             after = msgspec.structs.replace(fold, known=known, place=entry.place)
-            return Stepped(after, self.turn(after, entry, tenant, customer_key), [])
-        before, trajectory, alarms, changes = self._session(fold, entry, tenant, customer_key)
+            return Stepped(after, self.turn(after, entry, tenant, customer_key), [], [])
+        before, trajectory, alarms, passed = self._session(fold, entry, tenant, customer_key)
         customer = entry.is_customer
         mood = moods.with_message(fold.mood, entry, self.parameters) if customer and entry.weight else fold.mood
         level = self._level(mood, entry)
         trajectory = self._trajectory(fold.mood, before, trajectory, entry, level[0])
         recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if customer else fold.recent
+        changes: list[Change] = []
+        if alarms.tracks and ends_wait(entry):
+            alarms, changes = answered(alarms, entry.event_ms, self.rules.waits)
         after = Fold(
             known,
             (entry.event_ms, entry.id_hash),
@@ -81,8 +87,23 @@ class Folder:
         )
         turn = self._turn(after, entry, tenant, customer_key, level)
         if entry.speaker == "customer" or entry.kind != "utterance":
-            after, changes = self._judge(after, entry, turn, changes)
-        return Stepped(after, turn, changes)
+            after, judged = self._judge(after, entry, turn)
+            changes += judged
+        return Stepped(after, turn, passed, changes)
+
+    def rest(self, fold: Fold, until_ms: int, tenant: str, customer_key: int) -> tuple[Alarms, list[Change]]:
+        """Let time pass after the last event, no further than the end of its session; the fold stays as it is."""
+        session = fold.session
+        if session is None or not fold.alarms.tracks:
+            return fold.alarms, []
+        until_ms = min(until_ms, session.deadline_ms)
+        return pass_time(fold.alarms, until_ms, self.rules.waits, (tenant, customer_key, session.id))
+
+    def ripens_ms(self, fold: Fold, after_ms: int) -> int | None:
+        """Earliest event time after `after_ms` at which `rest` has something to say."""
+        waits = self.rules.waits
+        dues = [due for track in fold.alarms.tracks if (due := ripe_ms(track, waits)) > after_ms]
+        return min(dues, default=None)
 
     def late(self, fold: Fold, entry: Entry) -> Fold:
         """Add an event whose place is settled; its session keeps its start, its id and its path."""
@@ -193,16 +214,18 @@ class Folder:
     def _session(
         self, fold: Fold, entry: Entry, tenant: str, customer_key: int
     ) -> tuple[Session, Trajectory, Alarms, list[Change]]:
-        """The session that the event falls into, with what is carried into it when it is new."""
+        """The session that the event falls into, with what is carried into it when it is new, and what time did."""
         session = fold.session
+        alarms, passed = self.rest(fold, entry.event_ms, tenant, customer_key)
         if session is not None and entry.event_ms <= session.deadline_ms:
-            return session, fold.trajectory, fold.alarms, []
+            return session, fold.trajectory, alarms, passed
         p = self.parameters
         carried, _ = moods.level_at(fold.mood.customer, entry.event_ms, p.customer_half_life_ms, p.kappa)
         fresh = sessions.begin(tenant, customer_key, entry, carried)
         if session is None:
-            return fresh, Trajectory(), fold.alarms, []
-        return fresh, Trajectory(), *end_session(fold.alarms, session.deadline_ms)
+            return fresh, Trajectory(), alarms, passed
+        alarms, ended = end_session(alarms, session.deadline_ms)
+        return fresh, Trajectory(), alarms, passed + ended
 
     def _trajectory(
         self, mood: Mood, session: Session, trajectory: Trajectory, entry: Entry, level: float
@@ -220,7 +243,7 @@ class Folder:
         half_life = self.parameters.half_life_ms[entry.channel]
         return moods.level_at(mine, max(entry.event_ms, mine.at_ms), half_life, self.parameters.kappa)
 
-    def _judge(self, fold: Fold, entry: Entry, turn: Turn, ended: list[Change]) -> tuple[Fold, list[Change]]:
+    def _judge(self, fold: Fold, entry: Entry, turn: Turn) -> tuple[Fold, list[Change]]:
         """Ask the rules."""
         session = fold.session or _NOWHERE
         facts = Facts(
@@ -231,17 +254,23 @@ class Folder:
             session.wait_ms,
             None if entry.rating is None else entry.rating / SCALE,
             fold.trajectory.changed and entry.is_customer,
+            session.waiting_ms > 0,
             partial(trajectories.shift, fold.trajectory),
         )
         rules = self.rules.in_scope(turn.tenant, session.queue, entry.channel, entry.language)
         alarms, changes = evaluate(fold.alarms, facts, rules)
         if alarms is not fold.alarms:
             fold = msgspec.structs.replace(fold, alarms=alarms)
-        return fold, ended + changes if ended else changes
+        return fold, changes
 
     def _late_term(self, mood: Mood, entry: Entry, score: int, weight: int) -> Mood:
         key = hash32(entry.interaction_id)
         return moods.with_late(mood, entry.event_ms, entry.channel, key, (score, weight), self.parameters)
+
+
+def ends_wait(entry: Entry) -> bool:
+    """Whether nobody waits any more after this: an agent or a bot spoke, or the conversation was closed."""
+    return entry.kind == "closed" or (entry.kind == "utterance" and entry.speaker in ("agent", "bot"))
 
 
 _NOWHERE = Session("", 0, 0, 0, 0.0)

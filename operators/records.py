@@ -28,7 +28,7 @@ Kind = Literal["utterance", "opened", "closed", "hold", "resume", "transfer", "r
 Speaker = Literal["customer", "agent", "bot", "system"]
 Polarity = Literal["negative", "neutral", "positive"]
 Route = Literal["agent", "supervisor"]
-Transition = Literal["raised", "level_up", "cleared", "retracted", "suppressed"]
+Transition = Literal["raised", "level_up", "reminded", "acked", "cleared", "retracted", "suppressed"]
 
 CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
 TAGS = ("frustration", "anger", "urgency", "confusion", "disappointment", "satisfaction", "sarcasm")
@@ -438,7 +438,8 @@ class Escalation(Record, frozen=True, kw_only=True):
 
     schema: Literal["undertone.escalation/1"] = "undertone.escalation/1"
     escalation_id: str
-    """Deterministic hash of tenant, customer, rule, session and ordinal: a replay cannot raise it twice."""
+    """Customer key and a deterministic hash of rule, session and ordinal: a replay cannot raise it twice, and an
+    answer that names it finds the customer's state."""
     transition: Transition
     version: int
     """1 for raised, then one more for each transition of the same escalation."""
@@ -457,15 +458,17 @@ class Escalation(Record, frozen=True, kw_only=True):
     level: Annotated[int, Meta(ge=1, le=3)]
     route: Route
     state: Literal["active", "resolved", "suppressed"]
+    """`active` until it is resolved; `transition` tells whether somebody has acknowledged it."""
     reason: str
     """The condition of the rule with the values that made it true, for people; holds no text of the customer."""
     raised_ms: int
     """Event time of the message that first raised it; immutable, in the sort key."""
     event_ms: int
-    """Event time of the message that made this transition."""
+    """Event time of what made this transition: a message, the passing of time, or what a person did."""
     evidence: Evidence
     broker_ms: int
-    """Kafka's timestamp of the triggering record; latency = publication - this."""
+    """Kafka's timestamp of the triggering record; latency = publication - this. 0 where no record but time, or a
+    person, made the transition."""
 
 
 class Feedback(Record, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from operators.conditions import Condition, ConditionError, Facts, bounds, parse
+from operators.conditions import Condition, ConditionError, Facts, bounds, needs_waiting, parse
 from operators.keywords import KeywordMatcher, has_words
 from operators.records import Channel, Route
 
@@ -89,6 +89,7 @@ class RawRule(_Strict, frozen=True, kw_only=True, rename={"raise_": "raise", "fo
     level: Level
     route: Route
     budget: Annotated[int, Meta(ge=1, le=12)] = 6
+    remind: Seconds = 0.0
     level_up: RawLevelUp | None = None
 
 
@@ -126,6 +127,10 @@ class Rule(msgspec.Struct, frozen=True):
     budget: int
     """Alerts that the customer's last hour may hold before this rule stays silent."""
     level_up: LevelUp | None
+    remind_ms: int = 0
+    """After so long an alert that nobody has acknowledged is told once more; 0: never."""
+    waits: bool = False
+    """Whether it is about waiting: raised by the passing of time, cleared by an answer."""
 
 
 class Rules:
@@ -135,6 +140,8 @@ class Rules:
         self.version = version
         self.rules = rules
         self.by_id = {rule.id: rule for rule in rules}
+        self.waits = {rule.id: rule for rule in rules if rule.waits}
+        """Rules about waiting, by id."""
         self.keyword_lists = tuple(keywords)
         self._matcher = KeywordMatcher(keywords)
         self._scopes: dict[tuple[str, str, str, str], tuple[Rule, ...]] = {}
@@ -196,6 +203,9 @@ def _rule(node: Mapping[str, object], index: int, keywords: list[str]) -> Rule:
         clears = None if raw.clear is None else parse(raw.clear, "clear", keywords)
         level_up = _level_up(raw, keywords)
         _check_hysteresis(raises, clears)
+        waits = needs_waiting(raises, "raise")
+        if waits and not raw.for_.seconds:
+            raise ConditionError("for.seconds must say how long waiting may last")
     except msgspec.ValidationError as error:
         raise RuleError(f"{name}: {_plain(error)}") from None
     except ConditionError as error:
@@ -213,6 +223,8 @@ def _rule(node: Mapping[str, object], index: int, keywords: list[str]) -> Rule:
         route=raw.route,
         budget=raw.budget,
         level_up=level_up,
+        remind_ms=round(raw.remind * 1000),
+        waits=waits,
     )
 
 

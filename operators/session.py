@@ -42,7 +42,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     queue: str = ""
     agent_key: str = ""
     waiting_ms: int = 0
-    """Event time of the first unanswered message of the customer; 0 when none waits."""
+    """Event time of the first unanswered message of the customer; 0 when none waits, or the conversation was closed."""
     wait_ms: int = 0
     """The wait that this event ended, or that still runs."""
     response_ms: int = 0
@@ -146,7 +146,9 @@ def _waits(session: Session, entry: Entry) -> tuple[int, int, int]:
     waiting = session.waiting_ms
     wait = entry.event_ms - waiting if waiting else 0
     longest = session.response_ms
-    if entry.kind == "utterance":
+    if entry.kind == "closed":
+        waiting = 0
+    elif entry.kind == "utterance":
         if entry.speaker == "customer":
             waiting = waiting or entry.event_ms
         elif entry.speaker != "system":

@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 
-from operators.alerts import Told
+from operators.alerts import Answer
 from operators.entry import Entry, hash64
+from operators.evidence import Told
 from operators.fold import Fold
 from operators.records import CHANNELS, Kind, Polarity, Speaker
 
-VERSION = 1
+VERSION = 2
 
 KINDS: tuple[Kind, ...] = ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted")
 SPEAKERS: tuple[Speaker, ...] = ("customer", "agent", "bot", "system")
@@ -39,10 +40,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     ranks: tuple[int, ...]
     told: tuple[Told, ...]
     closed: int
+    passed_ms: int = 0
+    answers: tuple[Answer, ...] = ()
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """Version 1 on disk."""
+    """Versions 1 and 2 on disk; what 2 added stands at the end and has defaults."""
 
     version: int
     tenant: str
@@ -54,6 +57,8 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     ranks: tuple[int, ...]
     told: tuple[Told, ...]
     closed: int
+    passed_ms: int = 0
+    answers: tuple[Answer, ...] = ()
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -81,6 +86,8 @@ def dump(snapshot: Snapshot) -> bytes:
             snapshot.ranks,
             snapshot.told,
             snapshot.closed,
+            snapshot.passed_ms,
+            snapshot.answers,
         )
     )
 
@@ -178,7 +185,7 @@ def _unpack_id(packed: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _load_1(blob: bytes) -> Snapshot:
+def _load_2(blob: bytes) -> Snapshot:
     packed = _DECODER.decode(blob)
     base = packed.tail[0][0] if packed.tail else 0
     ring = array("Q")
@@ -192,10 +199,12 @@ def _load_1(blob: bytes) -> Snapshot:
         packed.ranks,
         packed.told,
         packed.closed,
+        packed.passed_ms,
+        packed.answers,
     )
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _DECODER = msgspec.msgpack.Decoder(_Packed)
-_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load_1}
+_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load_2, 2: _load_2}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from operators import snapshots
-from operators.alerts import Told
+from operators.alerts import Answer
 from operators.entry import Entry
+from operators.evidence import Told
 from operators.fold import Fold
 
 RING = 48
 """Settled events that are remembered by hash, so that a repeat is dropped."""
+ANSWERS = 16
+"""Answers to alerts not known yet that are kept."""
 
 
 class CustomerState(msgspec.Struct, frozen=True):
@@ -28,6 +31,10 @@ class CustomerState(msgspec.Struct, frozen=True):
     """Knowledge at which the last session was declared closed; anything newer opens it again."""
     folds: tuple[Fold, ...] = ()
     """Fold after each entry of the tail: a cache, not part of a snapshot."""
+    passed_ms: int = 0
+    """Event time up to which the passing of time was told, where that is past the last event; 0: it never was."""
+    answers: tuple[Answer, ...] = ()
+    """What people did with alerts that are not raised yet, by time: in a replay their answers may come first."""
 
     @property
     def current(self) -> Fold:
@@ -47,6 +54,8 @@ def dump(state: CustomerState) -> bytes:
             state.ranks,
             state.told,
             state.closed,
+            state.passed_ms,
+            state.answers,
         )
     )
 
@@ -55,7 +64,17 @@ def load(blob: bytes) -> CustomerState:
     """Read a snapshot; the folds after the tail's entries are still to be taken."""
     read = snapshots.load(blob)
     return CustomerState(
-        read.tenant, read.customer_key, read.settled, read.tail, read.ring, read.ranks, read.told, read.closed
+        read.tenant,
+        read.customer_key,
+        read.settled,
+        read.tail,
+        read.ring,
+        read.ranks,
+        read.told,
+        read.closed,
+        (),
+        read.passed_ms,
+        read.answers,
     )
 
 

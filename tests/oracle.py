@@ -18,8 +18,9 @@ from flows.pipeline import blocks
 from flows.settings import Settings
 from models.scorer import FakeScorer
 from operators import rows
-from operators.customer_state import CustomerReducer
-from operators.records import Escalation, Raw, Rejected, Scored
+from operators.customer_state import CustomerReducer, CustomerState
+from operators.escalation import alert_of
+from operators.records import Escalation, Feedback, Raw, Rejected, Scored
 from operators.rules import Rules
 from operators.score import to_message
 
@@ -48,9 +49,12 @@ def expected(raws: Iterable[Raw], intake: Intake, reducer: CustomerReducer, rule
     accepted = intake(list(raws))
     outputs: list[Any] = [item for item in accepted if not isinstance(item, Scored)]
     scored = [item for item in accepted if isinstance(item, Scored)]
-    journeys: dict[int, list[Scored]] = defaultdict(list)
-    for item in scored:
-        journeys[item.utterance.customer_key].append(item)
+    journeys: dict[int, list[Scored | Feedback]] = defaultdict(list)
+    for item in accepted:
+        if isinstance(item, Scored):
+            journeys[item.utterance.customer_key].append(item)
+        elif isinstance(item, Feedback) and (named := alert_of(item.escalation_id)) is not None:
+            journeys[named[0]].append(item)
     for journey in journeys.values():
         outputs += _journey(journey, reducer, rules)
     return Expected(
@@ -62,15 +66,18 @@ def expected(raws: Iterable[Raw], intake: Intake, reducer: CustomerReducer, rule
     )
 
 
-def _journey(journey: Sequence[Scored], reducer: CustomerReducer, rules: Rules) -> list[Any]:
-    state = None
+def _journey(journey: Sequence[Scored | Feedback], reducer: CustomerReducer, rules: Rules) -> list[Any]:
+    state: CustomerState | None = None
     outputs: list[Any] = []
+    last_ms = 0
     for item in journey:
-        state, out = reducer.on_message(state, to_message(item, rules.keyword_bits))
+        if isinstance(item, Feedback):
+            state, out = reducer.on_feedback(state, item)
+        else:
+            state, out = reducer.on_message(state, to_message(item, rules.keyword_bits))
+            last_ms = max(last_ms, item.utterance.event_ms)
         outputs += out
-    assert state is not None
-    last_ms = max(item.utterance.event_ms for item in journey)
-    while state is not None and (due := reducer.next_timer(state)) is not None and due <= last_ms + AFTER_ALL_MS:
+    while state is not None and (due := reducer.next_timer(state)) <= last_ms + AFTER_ALL_MS:
         state, out = reducer.on_tick(state, due)
         outputs += out
     return outputs

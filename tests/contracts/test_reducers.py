@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.customer_state import CustomerState
-from operators.parameters import Parameters
+from operators.parameters import DAY, Parameters
 from operators.snapshots import SnapshotError
-from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, final_rows, reducer, run, sessions, turns
+from tests.operators.customers import (
+    DEFAULT_RULES,
+    SHORT_GAPS,
+    contents,
+    escalations,
+    final_rows,
+    reducer,
+    run,
+    sessions,
+    turns,
+)
 from tests.strategies import START_MS, STEADY, Disorder, disorders, histories, message, retraction
 
 SNAPSHOTS = Path(__file__).resolve().parents[1] / "snapshots"
@@ -158,6 +168,18 @@ def test_old_snapshots_load_and_go_on(path: Path) -> None:
     assert (state.tenant, state.customer_key, state.current.trajectory.messages) == ("acme", 7, 8)
     assert turns(outputs)[-1].messages == 9
     assert any(item.rule == "angry" for item in state.told)
+
+
+def test_what_a_snapshot_holds_of_alerts_since_version_2() -> None:
+    steady = reducer(Parameters(), DEFAULT_RULES)
+    first, second = (steady.load((SNAPSHOTS / f"v{version}.msgpack").read_bytes()) for version in (1, 2))
+    _, outputs = steady.on_tick(first, START_MS + 3 * DAY)
+    closed = [step for step in escalations(outputs) if step.rule == "angry"]
+
+    assert [(item.state, item.remind_ms) for item in second.told if item.rule == "angry"] == [("acked", 0)]
+    assert [(kept.alert, kept.action) for kept in second.answers] == [("00000000abcd", "acknowledged")]
+    assert (first.passed_ms, first.answers) == (0, ())
+    assert [(step.escalation_id, step.transition) for step in closed] == [("9ce8455720ec8def", "cleared")]
 
 
 def test_a_snapshot_of_the_future_is_refused_in_words() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.inputs import Source
@@ -22,13 +25,13 @@ from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.traffic import generate
 from operators.clickhouse_sink import ClickHouseSink
-from operators.kafka_sink import Outgoing
-from operators.records import Origin, Raw, StreamTime
+from operators.kafka_sink import KafkaSink, Outgoing
+from operators.records import Feedback, Origin, Raw, StreamTime
 from operators.row_store import MemoryStore
 from operators.rows import TABLES
 from operators.ticks import TickSource, Timers
 from tests.oracle import Expected, expected, final_rows, stub_parts
-from tests.samples import ONE_OF_EACH
+from tests.samples import ONE_OF_EACH, rejected
 
 START = datetime(2026, 1, 5, 9, tzinfo=timezone.utc)
 NOW_MS = int(START.timestamp() * 1000) + 40 * 24 * 3600 * 1000
@@ -85,18 +88,18 @@ class Run:
 
 
 class _Ended:
-    """The tick source may end once the end of time was heard of and nothing is due."""
+    """The tick source may end once the end of time has come and nothing is due."""
 
     def __init__(self, timers: Timers) -> None:
         self._timers = timers
 
     def __call__(self) -> bool:
-        return self._timers.stream_ms is not None and not self._timers.overdue
+        return (self._timers.stream_ms or 0) >= NOW_MS and not self._timers.overdue
 
 
-def raws(count: int, seed: int = 7, malformed: float = 0.05) -> list[Raw]:
+def raws(count: int, seed: int = 7, malformed: float = 0.05, late: float = 0.1) -> list[Raw]:
     """The first records of lifelike traffic, as one partition holds them."""
-    sent = generate(seed=seed, customers=6, start=START, minutes=20, malformed=malformed, late=0.1, duplicates=0.1)
+    sent = generate(seed=seed, customers=6, start=START, minutes=20, malformed=malformed, late=late, duplicates=0.1)
     return [
         Raw(
             payload=one.payload,
@@ -144,6 +147,63 @@ def test_progress_becomes_a_row_of_the_process(tmp_path: Path) -> None:
     assert run.store.rows["progress"] == [TABLES["progress"].to_row(ONE_OF_EACH["progress"])]
 
 
+def test_time_that_passes_and_people_who_answer_give_what_the_oracle_computes(tmp_path: Path) -> None:
+    records = raws(300, seed=3, late=0.0)
+    answered = with_answers(records, oracle(records))
+    run = Run(tmp_path / "recovery")
+
+    run.go(TestingSource([*with_time(answered), end_of_time()], batch_size=3))
+
+    want = oracle(answered)
+    assert len(answered) > len(records)
+    assert any(dict(row)["rule"] == "unanswered-live" for row in want.tables["escalations"].values())
+    assert any(b'"transition":"acked"' in payload for payload in run.escalations.payloads)
+    check(run, want)
+
+
+def test_abort_between_answers_changes_nothing(tmp_path: Path) -> None:
+    records = raws(300, seed=3, late=0.0)
+    answered = with_answers(records, oracle(records))
+    run = Run(tmp_path / "recovery")
+    timed = with_time(answered)
+    middle = len(timed) // 2
+    source = TestingSource([*timed[:middle], TestingSource.ABORT(), *timed[middle:], end_of_time()], batch_size=9)
+
+    run.go(source)
+    run.go(source)
+
+    check(run, oracle(answered))
+
+
+def with_answers(records: Sequence[Raw], told: Expected) -> list[Raw]:
+    """The records, with feedback on every alert half a minute after it was raised."""
+    out = list(records)
+    for number, row in enumerate(map(dict, told.tables["escalations"].values())):
+        at_ms = row["raised_time"] + 30_000
+        payload = msgspec.json.encode(
+            Feedback(
+                schema="undertone.feedback/1",
+                feedback_id=f"f-{number}",
+                tenant=row["tenant"],
+                escalation_id=row["escalation_id"],
+                action=("acknowledged", "resolved", "false_alarm")[number % 3],
+                event_time=datetime.fromtimestamp(at_ms / 1000, tz=timezone.utc),
+            )
+        )
+        origin = Origin(topic=SETTINGS.feedback_topic, partition=0, offset=number, broker_ms=at_ms)
+        out.insert(bisect([raw.origin.broker_ms for raw in out], at_ms), Raw(payload=payload, origin=origin))
+    return out
+
+
+def with_time(records: Sequence[Raw]) -> list[Raw | StreamTime]:
+    """The records, each followed by the stream time that it brings."""
+    out: list[Raw | StreamTime] = []
+    for raw in records:
+        time = replace(end_of_time(), stream_ms=raw.origin.broker_ms, caught_up=False)
+        out += [raw, time]
+    return out
+
+
 def test_abort_at_every_index_changes_nothing(tmp_path: Path) -> None:
     records = raws(40, seed=11)
     want = oracle(records)
@@ -156,6 +216,17 @@ def test_abort_at_every_index_changes_nothing(tmp_path: Path) -> None:
         run.go(source)
 
         check(run, want)
+
+
+def test_dead_letters_of_one_topic_spread_over_all_partitions_and_a_replay_finds_each_again() -> None:
+    rejects = [rejected(offset) for offset in range(100)]
+    once, again = graph.dead_letters(rejects), graph.dead_letters(rejects)
+    sink = KafkaSink("nowhere:9092", "undertone.dead_letters")
+    spread = Counter(sink.part_fn(key) % 4 for key, _ in once)
+
+    assert once == again
+    assert len({key for key, _ in once}) == 100
+    assert min(spread[part] for part in range(4)) > 10
 
 
 def test_a_run_of_nothing_but_rejects_stops_the_job(tmp_path: Path) -> None:

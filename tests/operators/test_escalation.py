@@ -161,16 +161,43 @@ def test_a_final_revision_that_is_kinder_takes_the_alert_back() -> None:
     assert [step[1] for step in steps(outputs)] == ["raised", "retracted"]
 
 
-def test_provisional_messages_raise_at_level_one_only() -> None:
-    partial = [msgspec.structs.replace(sent, final=False) for sent in said(-0.5, -0.5)]
-    final = msgspec.structs.replace(partial[1], revision=1, final=True)
-    cue = ANGRY.replace("id: angry", "id: cue").replace("level: 2", "level: 1")
-    machine = reducer(rules=rules(ANGRY, cue))
-    state, outputs = run(machine, partial, close=False)
+def partial(sent: Message, **changes: object) -> Message:
+    return msgspec.structs.replace(sent, final=False, **changes)
 
-    assert steps(outputs) == [("cue", "raised", 1, 60)]
-    state, _ = machine.on_message(state, msgspec.structs.replace(partial[0], revision=1, final=True))
-    assert steps(machine.on_message(state, final)[1]) == [("angry", "raised", 2, 60)]
+
+def test_a_partial_transcript_raises_nothing_and_its_final_words_do() -> None:
+    cue = ANGRY.replace("id: angry", "id: cue").replace("level: 2", "level: 1").replace("600", "0, for: {messages: 1}")
+    machine = reducer(rules=rules(ANGRY, cue))
+    first, second = said(-0.5, -0.5)
+    state, heard = run(machine, [partial(first), partial(second)], close=False)
+    finals = [msgspec.structs.replace(sent, revision=1) for sent in (first, second)]
+    state, once = machine.on_message(state, finals[0])
+    state, again = machine.on_message(state, finals[1])
+
+    assert steps(heard) == []
+    assert steps(once) == [("cue", "raised", 1, 0)]
+    assert steps(again) == [("angry", "raised", 2, 60)]
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_partial_transcript_neither_clears_nor_raises_again(level: int) -> None:
+    rule = ANGRY.replace("cooldown: 600", "cooldown: 0").replace("level: 2", f"level: {level}")
+    history = said(-0.5, -0.5, -0.6)
+    growing = [partial(history[2], score=score, label="neutral", revision=at) for at, score in enumerate((0.1, 0.2))]
+    final = msgspec.structs.replace(history[2], revision=2)
+    _, outputs = run(reducer(rules=rules(rule)), [*history[:2], *growing, final], close=False)
+
+    assert [step[1] for step in steps(outputs)] == ["raised"]
+
+
+def test_a_partial_transcript_does_not_break_what_is_pending() -> None:
+    first, between, last = said(-0.5, 0.4, -0.5)
+    machine = reducer(rules=rules(ANGRY))
+    state, outputs = run(machine, [first, partial(between), last], close=False)
+    _, final = machine.on_message(state, msgspec.structs.replace(between, revision=1))
+
+    assert [step[1] for step in steps(outputs)] == ["raised"]
+    assert [step[1] for step in steps(final)] == ["retracted"]
 
 
 @STEADY

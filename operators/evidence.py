@@ -1,0 +1,100 @@
+"""What an escalation says when it is published: whom it is about, how grave it is, and what it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from operators.entry import Entry
+from operators.escalation import escalation_id
+from operators.fold import Fold
+from operators.records import TAGS, Escalation, Evidence, Message, RedactedText, Transition, Turn
+from operators.rules import Rules
+
+State = Literal["active", "acked", "resolved", "suppressed"]
+
+
+class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One alert as last published."""
+
+    alert: str
+    rule: str
+    version: int
+    state: State
+    level: int
+    raised_ms: int
+    changed_ms: int
+    session: str
+    remind_ms: int = 0
+    """Event time at which it is told again if nobody has acknowledged it by then; 0: never."""
+    by_hand: bool = False
+    """A person has resolved it: the rule alone does not open it again, unless it gets graver."""
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What surrounds a transition: the place in the history, and the message that is just being read."""
+
+    fold: Fold
+    turn: Turn
+    entry: Entry | None
+    message: Message | None
+    rules: Rules
+
+
+def escalation(told: Told, transition: Transition, reason: str, context: Context) -> Escalation:
+    """Make the record of one transition, `told` being the alert after it."""
+    turn, message = context.turn, context.message
+    rule = context.rules.by_id.get(told.rule)
+    route = rule.route if rule else "supervisor"
+    if rule and rule.level_up and told.level >= rule.level_up.level:
+        route = rule.level_up.route
+    return Escalation(
+        escalation_id=escalation_id(turn.customer_key, told.alert),
+        transition=transition,
+        version=told.version,
+        tenant=turn.tenant,
+        customer_key=f"{turn.customer_key:016x}",
+        session_id=told.session,
+        interaction_id=turn.interaction_id,
+        channel=turn.channel,
+        queue=turn.queue or (context.fold.session.queue if context.fold.session else ""),
+        agent_key=turn.agent_key or (context.fold.session.agent_key if context.fold.session else ""),
+        rule=told.rule,
+        rule_version=context.rules.version,
+        family=rule.family if rule else told.rule,
+        level=max(1, told.level),
+        route=route,
+        state="active" if told.state == "acked" else told.state,
+        reason=reason,
+        raised_ms=told.raised_ms,
+        event_ms=told.changed_ms,
+        evidence=_evidence(context),
+        broker_ms=message.broker_ms if message else 0,
+    )
+
+
+def _evidence(context: Context) -> Evidence:
+    turn, message = context.turn, context.message
+    trigger = message if message is not None and message.event_id == turn.event_id else None
+    return Evidence(
+        score=turn.score,
+        level=turn.level,
+        level_evidence=turn.level_evidence,
+        customer_level=turn.customer_level,
+        carried=turn.carried,
+        slope=turn.slope,
+        streak=turn.streak,
+        tags=_tags(turn.flags, trigger.tags if trigger else ()),
+        excerpt=trigger.excerpt if trigger else RedactedText(""),
+        event_ids=(turn.event_id, *[known for known in context.fold.recent if known != turn.event_id])[:3],
+    )
+
+
+def _tags(flags: int, probabilities: Sequence[float]) -> tuple[str, ...]:
+    """Names of the flagged tags, most probable first where probabilities are at hand."""
+    bits = [bit for bit in range(len(TAGS)) if flags >> bit & 1]
+    if len(probabilities) == len(TAGS):
+        bits.sort(key=lambda bit: -probabilities[bit])
+    return tuple(TAGS[bit] for bit in bits)

@@ -1,0 +1,171 @@
+"""From steps of the fold to escalations: what of it the world does not know yet.
+
+What time alone has changed (nobody answered, the session ended) is told with the customer's last event as evidence,
+whether a tick or the next event brings it to light: a replay, which hears of time in other steps, tells the same.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+
+import msgspec
+
+from operators import alerts
+from operators.alerts import Answer, History
+from operators.entry import Entry
+from operators.escalation import Change
+from operators.evidence import Context
+from operators.fold import Folder, Stepped
+from operators.records import Escalation, Message
+from operators.state import ANSWERS, CustomerState
+
+Said = tuple[CustomerState, list[Escalation]]
+
+
+class Teller:
+    """Tells what steps taken with one `Folder` change about alerts.
+
+    `lateness_ms` is how long after its time a reminder is told by ticks: an answer that comes before forestalls it.
+    """
+
+    def __init__(self, folder: Folder, lateness_ms: int) -> None:
+        self._folder = folder
+        self._lateness_ms = lateness_ms
+
+    def at_rest(self, state: CustomerState) -> Context:
+        """Where the customer stands when nothing more comes: at the last event."""
+        fold, entry = state.current, state.tail[-1]
+        turn = self._folder.turn(fold, entry, state.tenant, state.customer_key)
+        return Context(fold, turn, entry, None, self._folder.rules)
+
+    def appended(self, state: CustomerState, step: Stepped, entry: Entry, message: Message) -> Said:
+        """Tell what the customer's newest event changed, `state` being that before it."""
+        out: list[Escalation] = []
+        if step.passed or _is_due(state, entry.event_ms):
+            state, out = self._passed(state, step.passed, entry.event_ms, self.at_rest(state))
+        if step.changes:
+            context = Context(step.fold, step.turn, entry, message, self._folder.rules)
+            told: History = state.told
+            for change in step.changes:
+                told, said = alerts.tell(told, change, context)
+                out += [said] if said else []
+            state = msgspec.structs.replace(state, told=told)
+        if entry.event_ms < state.passed_ms:
+            state, more = self._overtaken(state, step, entry)
+            out += more
+        return state, out
+
+    def refolded(
+        self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
+    ) -> Said:
+        """Tell what a history corrected from `index` on changes.
+
+        Of an alert that was told before, the last transition counts; one that never was is told from its beginning.
+        """
+        told, last = state.told, steps[-1]
+        if not told and not state.passed_ms and not any([step.passed or step.changes for step in steps]):
+            return state, []
+        context = Context(last.fold, last.turn, tail[-1], message, self._folder.rules)
+        alarms, ahead = self._folder.rest(last.fold, state.passed_ms, state.tenant, state.customer_key)
+        lives = self._lives(state, tail, index, steps, message)
+        for change in ahead:
+            lives.setdefault(change.track.alert, []).append((change, msgspec.structs.replace(context, message=None)))
+        out: list[Escalation] = []
+        for alert, life in lives.items():
+            for change, around in life if alerts.find(told, alert) is None else life[-1:]:
+                told, said = alerts.tell(told, change, around)
+                out += [said] if said else []
+        reopens = not _is_over(state, last)
+        told, more = alerts.reconcile(told, alarms, lives, tail[index].event_ms, context, reopens=reopens)
+        state, due = self._passed(msgspec.structs.replace(state, told=told), [], tail[-1].event_ms, context)
+        return state, out + more + due
+
+    def passed(self, state: CustomerState, until_ms: int) -> Said:
+        """Tell what the passing of time changes up to `until_ms`, with nothing heard of the customer."""
+        _, changes = self._folder.rest(state.current, until_ms, state.tenant, state.customer_key)
+        if not changes and not _is_due(state, until_ms):
+            return state, []
+        state, out = self._passed(state, changes, until_ms, self.at_rest(state))
+        if changes:
+            state = msgspec.structs.replace(state, passed_ms=max(until_ms, state.passed_ms))
+        return state, out
+
+    def answered(self, state: CustomerState, given: Answer) -> Said:
+        """Take in what a person did with an alert; if that is not raised yet, keep it until it is."""
+        if alerts.find(state.told, given.alert) is None:
+            return msgspec.structs.replace(state, answers=alerts.with_answer(state.answers, given, ANSWERS)), []
+        told, said = alerts.answer(state.told, given, self.at_rest(state))
+        return msgspec.structs.replace(state, told=told), [said] if said else []
+
+    def _overtaken(self, state: CustomerState, step: Stepped, entry: Entry) -> Said:
+        """The newest event lies before what time has been told to have done: take back what it proves wrong."""
+        alarms, changes = self._folder.rest(step.fold, state.passed_ms, state.tenant, state.customer_key)
+        context = Context(step.fold, step.turn, entry, None, self._folder.rules)
+        mentioned = [change.track.alert for change in (*step.passed, *step.changes, *changes)]
+        reopens = not _is_over(state, step)
+        told, out = alerts.reconcile(state.told, alarms, mentioned, entry.event_ms, context, reopens=reopens)
+        state, more = self._passed(msgspec.structs.replace(state, told=told), changes, entry.event_ms, context)
+        return state, out + more
+
+    def _passed(self, state: CustomerState, changes: list[Change], until_ms: int, context: Context) -> Said:
+        """Tell in order of time what time changed, what people did by then, and what nobody acknowledged."""
+        told, out, kept = state.told, list[Escalation](), list[Answer]()
+        timeline: list[Change | Answer] = [*changes, *state.answers]
+        for due in sorted(timeline, key=attrgetter("at_ms")):
+            if due.at_ms <= until_ms:
+                by_ms = due.at_ms - self._lateness_ms if isinstance(due, Answer) else due.at_ms
+                told, reminded = _remind(told, by_ms, context)
+                out += reminded
+            if isinstance(due, Answer):
+                if due.at_ms > until_ms or alerts.find(told, due.alert) is None:
+                    kept.append(due)
+                    continue
+                told, said = alerts.answer(told, due, context)
+            elif due.step == "cleared" or not alerts.is_known(told, due.track.alert):
+                told, said = alerts.tell(told, due, context)
+            else:
+                continue
+            out += [said] if said else []
+        told, reminded = _remind(told, until_ms, context)
+        return msgspec.structs.replace(state, told=told, answers=tuple(kept)), out + reminded
+
+    def _lives(
+        self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
+    ) -> dict[str, list[tuple[Change, Context]]]:
+        """Transitions of each alert in the steps from `index` on, in event order."""
+        rules = self._folder.rules
+        found: dict[str, list[tuple[Change, Context]]] = {}
+        rest: Context | None = None
+        if index and steps[0].passed:
+            fold, entry = state.folds[index - 1], tail[index - 1]
+            turn = self._folder.turn(fold, entry, state.tenant, state.customer_key)
+            rest = Context(fold, turn, entry, None, rules)
+        for entry, step in zip(tail[index:], steps, strict=True):
+            context = Context(step.fold, step.turn, entry, message, rules)
+            for change in step.passed:
+                found.setdefault(change.track.alert, []).append((change, rest or context))
+            for change in step.changes:
+                found.setdefault(change.track.alert, []).append((change, context))
+            rest = Context(step.fold, step.turn, entry, None, rules)
+        return found
+
+
+def _is_due(state: CustomerState, until_ms: int) -> bool:
+    """Whether there is anything to tell by then but for what the fold says: a reminder, an answer that was kept."""
+    if state.told and alerts.reminders(state.told, until_ms):
+        return True
+    return any([given.at_ms <= until_ms and alerts.find(state.told, given.alert) for given in state.answers])
+
+
+def _remind(told: History, until_ms: int, context: Context) -> tuple[History, list[Escalation]]:
+    out: list[Escalation] = []
+    for item in alerts.reminders(told, until_ms):
+        told, said = alerts.remind(told, item, context)
+        out.append(said)
+    return told, out
+
+
+def _is_over(state: CustomerState, last: Stepped) -> bool:
+    """Whether time is known to have passed the end of the session."""
+    session = last.fold.session
+    return session is not None and state.passed_ms > session.deadline_ms

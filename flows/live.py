@@ -34,7 +34,7 @@ from operators.identity import Identity
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
-from operators.parameters import Parameters
+from operators.parameters import GAP_MS, SECOND, Parameters
 from operators.rules import RuleError, Rules
 from operators.ticks import TickSource, Timers, routes
 
@@ -154,6 +154,8 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> E
                 batch=settings.batch,
                 credit=settings.credit,
                 routes=routes(settings.processes),
+                recorded_idle_ms=int(settings.recorded_idle * 1000),
+                over_ms=max(GAP_MS.values()) + int(settings.allowed_lateness * 1000) + SECOND,
             ),
             stop=stop,
             on_commit=heartbeat(settings).touch,

@@ -43,7 +43,9 @@ ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo
 class Window:
     """Lets through the events of a time range, and knows when all partitions were read and all sessions closed."""
 
-    def __init__(self, intake: Intake, timers: Timers, begin: datetime, end: datetime, feedback_topic: str = "") -> None:
+    def __init__(
+        self, intake: Intake, timers: Timers, begin: datetime, end: datetime, feedback_topic: str = ""
+    ) -> None:
         self._intake = intake
         self._feedback_topic = feedback_topic
         self._timers = timers

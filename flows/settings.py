@@ -40,6 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     feedback_topic: str = "undertone.feedback"
     start: Literal["earliest", "latest"] = "earliest"
     """Where a partition is read from when no snapshot knows it."""
+    recorded_idle: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    """Above 0 for recorded or sped-up traffic: time is that of the events alone, and once nothing was read for so many
+    seconds the input is over and all sessions close. 0 for live traffic."""
     store: str = "clickhouse://undertone@localhost:8123/undertone"
     """ClickHouse DSN: `clickhouse://user@host:8123/undertone` or `chdb:///path/to/folder`."""
     store_password: str = ""

@@ -26,14 +26,15 @@ _BROKER_TIME = {
 
 
 def observe(table: str, rows: Sequence[Row]) -> None:
-    """Count acknowledged rows, and how long after Kafka's timestamp they could be queried."""
+    """Count acknowledged rows, and how long after Kafka's timestamp they could be queried; 0 stands for no record."""
     metrics.ROWS.labels(table).inc(len(rows))
     at = _BROKER_TIME.get(table)
     if at is not None:
         now_ms = time.time() * 1000
         latency = metrics.ROW_LATENCY.labels(table)
         for row in rows:
-            latency.observe(max(0.0, now_ms - row[at]) / 1000)
+            if row[at]:
+                latency.observe(max(0.0, now_ms - row[at]) / 1000)
 
 
 class ClickHouseSink(FixedPartitionedSink[Block, None]):

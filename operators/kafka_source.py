@@ -72,6 +72,11 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Records of a partition in one epoch."""
     routes: int = 1
     """See `operators.ticks.routes`."""
+    recorded_idle_ms: int = 0
+    """Above 0: recorded traffic. Stream time follows the events alone, and once nothing was read for so long the input
+    is over. 0: live traffic, where the wall clock counts for a partition that is read to its end."""
+    over_ms: int = 0
+    """How far past the last event stream time goes when recorded input is over."""
 
 
 def _now_ms() -> int:
@@ -95,6 +100,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         )
         self._offset = self._first_offset(state)
         self._max_ms = state[2] if state is not None else 0
+        source.heard_of(self._max_ms)
         self._stream_ms = 0
         self._at_end = False
         self._emitted_ms = 0
@@ -129,6 +135,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             event_ms = self._source.event_time(raw.payload)
             if event_ms is not None and self._max_ms < event_ms <= latest_ms:
                 self._max_ms = event_ms
+        if raws:
+            self._source.heard_of(self._max_ms)
 
     def _poll(self) -> list[Message]:
         room = min(self._source.options.batch, self._credit)
@@ -160,9 +168,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             return []
         high = self._high()
         caught_up = self._heard_ms > 0 and (self._at_end or 0 <= high <= self._offset)
-        # Event time may run ahead of a caught-up clock by skew: nobody's session closes for that.
-        stream_ms = self._heard_ms if caught_up else min(self._max_ms, now)
-        self._stream_ms = max(self._stream_ms, stream_ms)
+        self._stream_ms = max(self._stream_ms, self._time_at(now, caught_up))
         self._report(max(high - self._offset, 0) if not self._at_end else 0)
         if not self._stream_ms:
             return []
@@ -178,6 +184,12 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
                 progress=progress,
             )
         ]
+
+    def _time_at(self, now: int, caught_up: bool) -> int:
+        if caught_up and self._source.options.recorded_idle_ms:
+            return self._source.recorded_ms(now)
+        # Event time may run ahead of a caught-up clock by skew: nobody's session closes for that.
+        return self._heard_ms if caught_up else min(self._max_ms, now)
 
     def _progress_now(self) -> Progress:
         """The position is that of the snapshot as long as nothing was read since."""
@@ -303,6 +315,8 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         self.on_commit = on_commit
         self._topics = topics
         self._parts: list[str] = []
+        self._latest_ms = 0
+        self._read_ms = clock()
 
     def list_parts(self) -> list[str]:
         """Name all partitions of all topics; asked of the broker once."""
@@ -314,3 +328,16 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         """Open one partition where its snapshot left it."""
         topic, partition = split_part_key(for_part)
         return _Partition(self, topic, partition, resume_state)
+
+    def heard_of(self, event_ms: int) -> None:
+        """Take note of what a partition has read up to."""
+        self._latest_ms = max(self._latest_ms, event_ms)
+        self._read_ms = self.clock()
+
+    def recorded_ms(self, now_ms: int) -> int:
+        """How far recorded traffic is, for a partition that has no more of it: as far as any partition of the process.
+
+        Once nothing was read for long enough, far enough past the last event for all to be over that it left open.
+        """
+        is_over = now_ms - self._read_ms >= self.options.recorded_idle_ms
+        return self._latest_ms + self.options.over_ms if self._latest_ms and is_over else self._latest_ms

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -27,18 +28,25 @@ DESCRIPTION = """Watch conversations turn sour, an escalation rise with its reas
 
 The real dataflow runs on embedded parts: librdkafka's mock Kafka cluster and chDB, the ClickHouse engine. Invented
 customers of eight industries talk over five channels, at 25 times the natural speed; with them come personal data,
-duplicates, late records, and malformed ones that must be set aside. In the end everything sent is held against
-everything written, and one customer's story is told turn by turn."""
+duplicates, late records, and malformed ones that must be set aside. Then time goes on until all sessions are over,
+everything sent is held against everything written, and one customer's story is told turn by turn."""
 EPILOG = """examples:
   make demo                                     about two minutes, ends by itself
   make demo ARGS="--seed 11 --customers 300"    other people, more of them
   make demo ARGS="--speed 5"                    slower, to read along (about six minutes)
-  make demo ARGS="--keep-running"               round after round until Ctrl-C
+  make demo ARGS="--keep-running"               and on in real time until Ctrl-C
 
 On a terminal a live wallboard is drawn; with CI=true or in a pipe the main figures are said in a line now and then.
 UNDERTONE_MODEL_DIR, UNDERTONE_RULES and UNDERTONE_SCORER apply here too; other UNDERTONE_* variables are for real jobs
 and are left out.
 Exit status: 0 when all adds up; 1 when a record is unexplained, a rule family never rose, or a part failed."""
+
+
+REST_S = 6.0
+"""Seconds without a record after which the play is over; longer than an epoch, so that the wall is drawn before."""
+LONGEST_PAUSE_S = 150.0
+"""Seconds of event time in which nobody at all may be talking."""
+FOREVER_S = 3600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--speed", type=positive(float), default=25.0, help="event seconds per second (default 25)")
     made.add_argument("--state", type=Path, default=Path(".state/demo"), help="folder (default .state/demo)")
     made.add_argument("--plain", action="store_true", help="lines instead of the wallboard, also on a terminal")
-    made.add_argument("--keep-running", action="store_true", help="play round after round until Ctrl-C")
+    made.add_argument("--keep-running", action="store_true", help="go on in real time until Ctrl-C")
     return made
 
 
@@ -91,13 +99,17 @@ def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
     books = Books()
     with claimed(asked.state) as folder:
         console.print(Rule("Undertone demo: setting up"))
-        with stack(folder, lambda words: console.print(words, end="", markup=False)) as parts:
+        idle = FOREVER_S if asked.keep_running else REST_S + LONGEST_PAUSE_S / asked.speed
+        with stack(folder, idle, lambda words: console.print(words, end="", markup=False)) as parts:
             scenes, seeds, whole = _play(asked, console, parts, books)
             parts.job.wait_for(lambda: parts.gauges.records_read() >= books.sent)
-            console.print("Stopping the job: it commits its last epoch ...")
             latencies = parts.gauges.latencies()
-            parts.job.stop()
             console.print(render(Wall(parts.client, lambda: latencies).snapshot(), console.width), soft_wrap=False)
+            if not asked.keep_running:
+                console.print("Nobody says any more: time goes on until the last session is over ...")
+                parts.job.wait_for(lambda: parts.gauges.open_sessions() == 0)
+            console.print("Stopping the job: it commits its last epoch ...")
+            parts.job.stop()
             planted = sorted({secret for seed in seeds for secret in traffic.planted(seed, asked.customers)})
             taken = account.take(parts.client, planted)
             telling.summary(console, taken, books, latencies, len(planted))
@@ -116,12 +128,14 @@ def _play(
     wall = Wall(parts.client, parts.gauges.latencies)
     first: list[traffic.Scene] = []
     seeds: list[int] = []
+    end: datetime | None = None
     try:
         while not seeds or asked.keep_running:
             seeds.append(asked.seed + len(seeds))
-            scenes, sent = round_of_traffic(seeds[-1], asked.customers)
+            pace = f"{asked.speed:g} x speed" if end is None else "in real time"
+            scenes, sent, end = round_of_traffic(seeds[-1], asked.customers, after=end)
             first = first or scenes
-            title = f"{asked.customers} customers, {len(sent)} records, seed {seeds[-1]}, {asked.speed:g} x speed"
+            title = f"{asked.customers} customers, {len(sent)} records, seed {seeds[-1]}, {pace}"
             console.print(Rule(title))
             _round(sent, asked.speed, shown, wall, parts, books)
     except KeyboardInterrupt:

@@ -15,6 +15,10 @@ ROWS = "SELECT count(), countIf(label = 'negative'), sum(redactions), uniqExact(
 SCORED = "undertone.scored_events FINAL"
 CUSTOMERS_SAID = "(SELECT * FROM undertone.scored_events FINAL WHERE speaker = 'customer' AND kind = 'utterance')"
 REJECTS = "SELECT reason, count() FROM undertone.dead_letters FINAL GROUP BY reason"
+SESSIONS = """
+SELECT countIf(state = 'closed'), countIf(state = 'open'), countIf(outcome = 'recovered'), countIf(outcome = 'soured')
+FROM undertone.sessions FINAL
+"""
 FAMILIES = """
 SELECT family, countIf(transition != 'suppressed'), countIf(transition = 'suppressed')
 FROM (SELECT escalation_id, any(family) AS family, argMin(transition, version) AS transition
@@ -40,6 +44,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     families: Mapping[str, int]
     """Escalations raised, by family of rules."""
     suppressed: int
+    sessions: int = 0
+    """Sessions that are over."""
+    open: int = 0
+    recovered: int = 0
+    soured: int = 0
     leaks: int
     """Pieces of planted personal data that were found in the store."""
 
@@ -49,6 +58,7 @@ def take(client: Client, planted: Sequence[str]) -> Account:
     rows, _, redactions, customers = client.query(ROWS.format(rows=SCORED)).result_rows[0]
     said, negative, _, _ = client.query(ROWS.format(rows=CUSTOMERS_SAID)).result_rows[0]
     families = client.query(FAMILIES).result_rows
+    closed, still_open, recovered, soured = client.query(SESSIONS).result_rows[0]
     written = "\n".join(row[0] for row in client.query(WRITTEN).result_rows)
     return Account(
         rows=rows,
@@ -59,6 +69,10 @@ def take(client: Client, planted: Sequence[str]) -> Account:
         rejects=dict(client.query(REJECTS).result_rows),
         families={family: raised for family, raised, _ in families},
         suppressed=sum(suppressed for _, _, suppressed in families),
+        sessions=closed,
+        open=still_open,
+        recovered=recovered,
+        soured=soured,
         leaks=sum(secret in written for secret in planted),
     )
 

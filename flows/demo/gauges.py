@@ -30,6 +30,10 @@ class Gauges:
         """Records that the job has read so far."""
         return int(sum(value for name, _, value in self._samples() if name == "undertone_records_read_total"))
 
+    def open_sessions(self) -> int:
+        """Sessions that are not over yet."""
+        return int(sum(value for name, _, value in self._samples() if name == "undertone_open_sessions"))
+
     def latencies(self) -> tuple[Latency, ...]:
         """Percentiles since the job started, from Kafka's timestamp on."""
         samples = list(self._samples())

@@ -1,7 +1,7 @@
 """Send traffic into Kafka at many times its natural speed, and keep the books of what was sent.
 
-Event time runs `speed` times as fast as the wall clock. It begins in the past, so that it never runs ahead of now;
-and it spans less than the gap that ends a session, so that no session ends before its time.
+Event time runs `speed` times as fast as the wall clock, and begins in the past, so that it never runs ahead of now. A
+further round goes on where the one before ended, which is near now: from then on traffic comes in real time.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class Player(threading.Thread):
         for one in self._sent:
             due = one.at_ms / 1000 / self._speed
             begun = time.monotonic() - due if begun is None else begun
-            if self._halt.wait(max(0.0, begun + due - time.monotonic())):
+            ahead = one.at_ms / 1000 - time.time()
+            if self._halt.wait(max(0.0, begun + due - time.monotonic(), ahead)):
                 break
             self._producer.produce(self._topic, one.payload, one.key)
             self._producer.poll(0)
@@ -112,8 +113,12 @@ class Player(threading.Thread):
 
 
 def round_of_traffic(
-    seed: int, customers: int, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
-) -> tuple[list[traffic.Scene], list[traffic.Sent]]:
-    """One round that begins `LEAD` before now: who plays what, and the records in sending order."""
-    start = now() - LEAD
-    return traffic.plan(seed, customers, start, MINUTES), list(traffic.generate(seed, customers, start, MINUTES))
+    seed: int,
+    customers: int,
+    now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
+    after: datetime | None = None,
+) -> tuple[list[traffic.Scene], list[traffic.Sent], datetime]:
+    """One round that begins `LEAD` before now, or `after`: who plays what, the records in sending order, its end."""
+    start = now() - LEAD if after is None else after
+    scenes = traffic.plan(seed, customers, start, MINUTES)
+    return scenes, list(traffic.generate(seed, customers, start, MINUTES)), start + timedelta(minutes=MINUTES)

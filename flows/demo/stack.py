@@ -106,8 +106,11 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, say: Callable[[str], None]) -> Iterator[Stack]:
-    """Start everything in `folder`, saying what was started; stop what is left at the end."""
+def stack(folder: Path, idle: float, say: Callable[[str], None]) -> Iterator[Stack]:
+    """Start everything in `folder`, saying what was started; stop what is left at the end.
+
+    `idle` are the seconds without a record after which the job takes its input to be over.
+    """
     with ExitStack() as parts:
         with told(say, "1/4  Kafka: librdkafka's mock cluster, in this process"):
             kafka = parts.enter_context(MockCluster(TOPICS))
@@ -118,7 +121,7 @@ def stack(folder: Path, say: Callable[[str], None]) -> Iterator[Stack]:
         with told(say, "3/4  Schema: numbered migrations"):
             migrate(client, Target(profile="embedded"))
         with told(say, "4/4  Job: python -m flows.live, with the model"):
-            job, gauges = _job(parts, folder, kafka.bootstrap_servers, dsn)
+            job, gauges = _job(parts, folder, kafka.bootstrap_servers, dsn, idle)
         yield Stack(kafka.bootstrap_servers, client, job, gauges)
 
 
@@ -130,7 +133,7 @@ def _store(parts: ExitStack, folder: Path) -> str:
     return f"clickhouse://undertone@127.0.0.1:{port}/undertone"
 
 
-def _job(parts: ExitStack, folder: Path, brokers: str, dsn: str) -> tuple[Child, Gauges]:
+def _job(parts: ExitStack, folder: Path, brokers: str, dsn: str, idle: float) -> tuple[Child, Gauges]:
     port = free_port()
     own = {
         "BROKERS": brokers,
@@ -138,6 +141,7 @@ def _job(parts: ExitStack, folder: Path, brokers: str, dsn: str) -> tuple[Child,
         "STATE_DIR": str(folder / "state"),
         "METRICS_PORT": str(port),
         "EPOCH": "5",
+        "RECORDED_IDLE": str(idle),
         "DEMO": "1",
     }
     job = parts.enter_context(Child(["flows.live"], job_environment(os.environ, own), folder / "job.log"))

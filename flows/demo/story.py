@@ -18,7 +18,7 @@ from operators.records import Event, Origin
 
 FOLLOWED = ("dead-line", "frozen-account", "lost-results")
 """Stories worth following, best first: each goes from an angry chat to a call."""
-MARKS = {"raised": ">>", "level_up": ">>", "cleared": "<<", "retracted": "<<", "suppressed": "--"}
+MARKS = {"raised": ">>", "level_up": ">>", "reminded": ">>", "cleared": "<<", "retracted": "<<"}
 
 TURNS = """
 SELECT t.event_id, toUnixTimestamp64Milli(t.event_time), t.channel, t.speaker, t.kind, s.text, t.score, t.level,

@@ -50,6 +50,10 @@ def _lines(taken: Account, books: Books, latencies: Sequence[Latency], planted: 
             f"{taken.redactions} placeholders; of {planted} planted pieces of personal data, {taken.leaks} found",
         ),
         ("set aside", f"{sum(taken.rejects.values())} records of {malformed} that had to be: {rejects}"),
+        (
+            "sessions",
+            f"{taken.sessions} over, {taken.open} open: {taken.recovered} recovered, {taken.soured} soured",
+        ),
         ("escalations", f"{sum(taken.families.values())}, and {taken.suppressed} held back: {raised}"),
         *((f"Kafka {one.name}", f"p50 {one.p50:.0f} ms, p95 {one.p95:.0f} ms") for one in latencies),
     ]

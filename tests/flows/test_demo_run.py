@@ -38,6 +38,13 @@ def test_it_tells_of_every_family_of_rules(demo: "subprocess.CompletedProcess[st
         assert re.search(rf"\b{rule['family']} [1-9]", summary), rule["family"]
 
 
+def test_the_last_session_is_over_and_its_outcome_known(demo: "subprocess.CompletedProcess[str]") -> None:
+    found = re.search(r"sessions +(\d+) over, (\d+) open: (\d+) recovered, \d+ soured", demo.stdout)
+    assert found is not None, demo.stdout
+    over, still_open, recovered = map(int, found.groups())
+    assert (over >= 100, still_open, recovered > 0) == (True, 0, True)
+
+
 def test_it_follows_one_customer_from_chat_to_call(demo: "subprocess.CompletedProcess[str]") -> None:
     story = demo.stdout[demo.stdout.index("One customer's story") :]
     assert story.index("CHAT") < story.index("VOICE")

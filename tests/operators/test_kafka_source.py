@@ -93,6 +93,23 @@ def test_stream_time_is_event_time_while_lagging_and_the_clock_once_caught_up(mo
     assert START_2026_MS + 60_000 < last.stream_ms <= source.clock()
 
 
+def test_recorded_traffic_brings_its_own_time_and_is_over_when_it_rests(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster, partitions=2)
+    fill(mock_cluster.bootstrap_servers, topic, [event(100)])
+    fill(mock_cluster.bootstrap_servers, topic, [event(40)], partition=1)
+    options = ReadOptions(recorded_idle_ms=1_500, over_ms=7_000)
+    source = source_of(mock_cluster, topic, options=options)
+    full, idle = Reader(source, f"0-{topic}"), Reader(source, f"1-{topic}")
+
+    full.until_caught_up()
+    idle.until_caught_up()
+    resting = [idle.times[-1].stream_ms, full.times[-1].stream_ms]
+    idle.until(lambda: idle.times[-1].stream_ms > resting[0])
+
+    assert resting == [START_2026_MS + 100_000] * 2
+    assert idle.times[-1].stream_ms == START_2026_MS + 107_000
+
+
 def test_records_without_a_time_leave_stream_time_alone(mock_cluster: MockCluster) -> None:
     topic = fresh_topic(mock_cluster)
     fill(mock_cluster.bootstrap_servers, topic, [event(30), b"{", b"", b"[]", event(5), b"x"])

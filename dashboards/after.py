@@ -147,6 +147,7 @@ def begin_end() -> Json:
         ORDER BY End
         LIMIT 15
         """,
+        empty=f"no queue has {MIN_MESSAGES} sessions in this time range",
         limits=(-1, 1),
         stacked=False,
         overrides=[series("Begin", colour=MUTED), series("End", colour=INK)],
@@ -278,6 +279,7 @@ def baselines() -> Json:
             column("Mood now", decimals=2),
             column("Mood baseline", decimals=2),
         ],
+        empty=f"no queue has {MIN_MESSAGES} messages in the last full hour",
     )
 
 
@@ -319,6 +321,7 @@ def rating_by_mood() -> Json:
         HAVING count() >= 5
         ORDER BY band
         """,
+        empty="fewer than 5 survey answers of a kind",
         horizontal=False,
         steps=MOOD_STEPS,
         limits=(-1, 1),
@@ -340,6 +343,7 @@ def hops_and_mood() -> Json:
         HAVING count() >= {MIN_MESSAGES}
         ORDER BY any(least(hops, 3))
         """,
+        empty=f"fewer than {MIN_MESSAGES} sessions of a kind",
         horizontal=False,
         steps=MOOD_STEPS,
         limits=(-1, 1),
@@ -377,6 +381,7 @@ def agents() -> Json:
             column("from", decimals=2),
             column("to", decimals=2),
         ],
+        empty=f"no agent has {MIN_AGENT_SESSIONS} sessions in this time range",
     )
 
 

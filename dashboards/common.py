@@ -114,9 +114,9 @@ def range_map(ranges: Sequence[tuple[float | None, float | None, str, str]]) -> 
     ]
 
 
-def empty_map(text: str) -> Json:
+def empty_map(text: str, colour: str = MUTED) -> Json:
     """Show a text instead of Grafana's "No data" where a value is missing."""
-    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": MUTED, "index": 99}}}
+    return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": colour, "index": 99}}}
 
 
 CHANNEL_MAP = value_map({str(code): (name, CHANNEL_COLOURS[name]) for name, code in CHANNEL_CODES.items()})

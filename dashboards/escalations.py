@@ -64,7 +64,7 @@ def answer_time() -> Json:
         )
         WHERE route = 'supervisor' AND state != 'suppressed' AND answered_time IS NOT NULL
         """,
-        unit="dtdurations",
+        unit="dthms",
         steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (5 * ACKNOWLEDGE_TARGET_S, BAD)),
         empty="no answers",
     )
@@ -82,7 +82,7 @@ def resolve_time() -> Json:
         )
         WHERE route = 'supervisor' AND state != 'suppressed' AND closed_time IS NOT NULL
         """,
-        unit="dtdurations",
+        unit="dthms",
         steps=((None, GOOD), (900, WATCH), (3600, BAD)),
         empty="none resolved",
     )
@@ -175,7 +175,7 @@ def answer_time_over_time() -> Json:
         GROUP BY time
         ORDER BY time
         """,
-        unit="dtdurations",
+        unit="s",
         interval="15m",
         steps=((None, "transparent"), (ACKNOWLEDGE_TARGET_S, BAD)),
         overrides=[
@@ -211,7 +211,7 @@ def by_rule() -> Json:
             column("judged", width=80),
             column("good", hidden=True),
             column("Answered", unit="percentunit", decimals=0),
-            column("Answered after", unit="dtdurations"),
+            column("Answered after", unit="dthms"),
             column(
                 "Precision", unit="percentunit", decimals=0, steps=((None, BAD), (0.5, WATCH), (PRECISION_TARGET, GOOD))
             ),
@@ -312,7 +312,7 @@ def newest() -> Json:
             column("Reason", links=[journey_link()]),
             column("Excerpt", wrap=True),
             column("Channel", width=80),
-            column("Answered after", unit="dtdurations", width=120),
+            column("Answered after", unit="dthms", width=120),
             column("Verdict", links=feedback_links(), width=110),
             column("State", width=100),
             column("Alert", hidden=True),

@@ -27,6 +27,14 @@ from dashboards.sql import Z, alerts, channel_code
 
 UID = "undertone-journey"
 WHERE = f"{chosen('tenant')} AND customer_key = {CHOSEN_CUSTOMER}"
+SESSIONS = f"""undertone.sessions FINAL
+        WHERE (tenant, started_time, session_id) GLOBAL IN
+        (
+            SELECT tenant, started_time, session_id FROM undertone.sessions
+            WHERE $__timeFilter(started_time) AND {WHERE}
+        )"""
+"""The customer's sessions. Without FINAL, finding them reads one column of the range; FINAL then reads only theirs."""
+EMPTY = "choose a customer on another page, or widen the time range"
 SPREAD = 0.5
 """Standard deviation of single message scores that the band around the mood assumes."""
 
@@ -63,7 +71,7 @@ def hops() -> Json:
         3,
         "Channel changes",
         "How often the customer moved from one channel to another within a session, in the range.",
-        f"SELECT sum(hops) AS hops FROM undertone.sessions FINAL WHERE $__timeFilter(started_time) AND {WHERE}",
+        f"SELECT sum(hops) AS hops FROM {SESSIONS}",
         steps=((None, GOOD), (2, WATCH)),
     )
 
@@ -86,8 +94,7 @@ def last_rating() -> Json:
         5,
         "Last survey answer, -1 to 1",
         "The customer's own rating, mapped to -1 (worst) to 1 (best).",
-        f"SELECT argMaxOrNull(rating, started_time) AS answer FROM undertone.sessions FINAL "
-        f"WHERE $__timeFilter(started_time) AND {WHERE} AND rating IS NOT NULL",
+        f"SELECT argMaxOrNull(rating, started_time) AS answer FROM {SESSIONS} AND rating IS NOT NULL",
         decimals=2,
         steps=((None, BAD), (0, WATCH), (0.5, GOOD)),
         empty="not asked",
@@ -109,14 +116,14 @@ def channel_lane() -> Json:
             WHERE $__timeFilter(event_time) AND {WHERE}
             UNION ALL
             SELECT toDateTime64(ended_time, 3) + toIntervalSecond(60) AS time, '' AS channel
-            FROM undertone.sessions FINAL
-            WHERE $__timeFilter(started_time) AND {WHERE}
+            FROM {SESSIONS}
         )
         ORDER BY time
         """,
         CHANNEL_MAP,
         interval="1s",
         show="always",
+        empty=EMPTY,
     )
 
 
@@ -150,6 +157,7 @@ def mood_line() -> Json:
         limits=(-1, 1),
         style="points",
         overrides=looks,
+        empty=EMPTY,
     )
 
 
@@ -177,6 +185,7 @@ def messages() -> Json:
             column("Tags", width=200),
             column("Queue", width=120),
         ],
+        empty=EMPTY,
     )
 
 
@@ -203,9 +212,10 @@ def known_then() -> Json:
             column("Channel", width=80, mappings=[_channels()]),
             column("Mood", decimals=2, width=80, steps=MOOD_STEPS),
             column("Trend", mappings=[TREND_MAP], width=160),
-            column("Time unhappy", unit="dtdurations"),
-            column("Longest wait", unit="dtdurations"),
+            column("Time unhappy", unit="dthms"),
+            column("Longest wait", unit="dthms"),
         ],
+        empty=EMPTY,
     )
 
 
@@ -220,19 +230,19 @@ def sessions() -> Json:
             started_time AS Started, dateDiff('second', started_time, ended_time) AS Length,
             arrayStringConcat(channels, ' → ') AS Path, messages AS Messages, carried AS `Carried in`, begin AS Begin,
             end AS End, outcome AS Outcome, low AS `Low point`, escalations AS Alerts, rating AS Rating, state AS State
-        FROM undertone.sessions FINAL
-        WHERE $__timeFilter(started_time) AND {WHERE}
+        FROM {SESSIONS}
         ORDER BY Started
         LIMIT 200
         """,
         columns=[
             column("Started", unit="dateTimeAsIso", width=170),
-            column("Length", unit="dtdurations"),
+            column("Length", unit="dthms"),
             column("Begin", decimals=2, steps=MOOD_STEPS),
             column("End", decimals=2, steps=MOOD_STEPS),
             column("Outcome", mappings=[value_map({name: (name, colour) for name, colour in OUTCOME_COLOURS.items()})]),
             column("Low point", decimals=2),
         ],
+        empty=EMPTY,
     )
 
 
@@ -257,12 +267,13 @@ def alerts_of_customer() -> Json:
         columns=[
             column("Raised", unit="dateTimeAsIso", width=170),
             column("Level", mappings=[LEVEL_MAP], width=110),
-            column("Answered after", unit="dtdurations"),
-            column("Closed after", unit="dtdurations"),
+            column("Answered after", unit="dthms"),
+            column("Closed after", unit="dthms"),
             column("Verdict", links=feedback_links()),
             column("Alert", hidden=True),
             column("Tenant", hidden=True),
         ],
+        empty="no alert about this customer in this time range",
     )
 
 

@@ -12,6 +12,9 @@ from typing import Literal
 from dashboards.common import DATA_SOURCE, GOOD, Json, Steps, empty_map, target, thresholds
 
 _PLAIN: Steps = ((None, GOOD),)
+NOTHING = "nothing in this time range"
+_BLANK: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": "-"}]}
+"""What a single missing value shows: `noValue` of the panel is the sentence for a panel without any."""
 ColumnWidth = int
 
 
@@ -45,7 +48,7 @@ def stat(
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
         "colorMode": colour,
         "graphMode": "area" if sparkline else "none",
-        "textMode": "auto",
+        "textMode": "value",
         "justifyMode": "center",
         "orientation": "auto",
     }
@@ -67,6 +70,7 @@ def lines(
     overrides: Sequence[Json] = (),
     links: Sequence[Json] = (),
     name: str | None = None,
+    empty: str = NOTHING,
 ) -> Json:
     """Values over time; thresholds, if given, are lines across. One query, so that series keep their plain names."""
     custom: Json = {
@@ -87,6 +91,7 @@ def lines(
         "mappings": [],
         "thresholds": thresholds(steps or _PLAIN),
         "links": list(links),
+        "noValue": empty,
     }
     for end, limit in zip(("min", "max"), limits, strict=True):
         if limit is not None:
@@ -98,7 +103,15 @@ def lines(
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     return _panel(
-        id, "timeseries", title, description, [target(sql, "timeseries")], defaults, options, overrides, interval
+        id,
+        "timeseries",
+        title,
+        description,
+        [target(sql, "timeseries")],
+        defaults,
+        options,
+        (_BLANK, *overrides),
+        interval,
     )
 
 
@@ -111,6 +124,7 @@ def table(
     columns: Sequence[Json] = (),
     links: Sequence[Json] = (),
     totals: Sequence[str] = (),
+    empty: str = NOTHING,
 ) -> Json:
     """Rows as they come from the query; `columns` are made by `column`, `totals` are added up below."""
     defaults: Json = {
@@ -119,13 +133,14 @@ def table(
         "mappings": [],
         "thresholds": thresholds(((None, "text"),)),
         "links": list(links),
+        "noValue": empty,
     }
     options = {
         "showHeader": True,
         "cellHeight": "sm",
         "footer": {"show": bool(totals), "reducer": ["sum"], "countRows": False, "fields": list(totals)},
     }
-    return _panel(id, "table", title, description, [target(sql, "table")], defaults, options, columns)
+    return _panel(id, "table", title, description, [target(sql, "table")], defaults, options, (_BLANK, *columns))
 
 
 def column(
@@ -147,6 +162,8 @@ def column(
             properties.append({"id": key, "value": value})
     if hidden:
         properties.append({"id": "custom.hidden", "value": True})
+    if steps:  # a missing value would take the colour of the first step, which may be the worst
+        mappings = [*mappings, empty_map("-", "transparent")]
     if mappings:
         properties.append({"id": "mappings", "value": list(mappings)})
     if steps:
@@ -190,6 +207,7 @@ def states(
     links: Sequence[Json] = (),
     name: str | None = None,
     show: Literal["auto", "always", "never"] = "auto",
+    empty: str = NOTHING,
 ) -> Json:
     """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour."""
     defaults: Json = {
@@ -198,6 +216,7 @@ def states(
         "mappings": [mapping],
         "thresholds": thresholds(((None, "transparent"),)),
         "links": list(links),
+        "noValue": empty,
     }
     if name is not None:
         defaults["displayName"] = name
@@ -206,11 +225,11 @@ def states(
         "showValue": show,
         "alignValue": "center",
         "rowHeight": 0.85,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     }
     return _panel(
-        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (), interval
+        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (_BLANK,), interval
     )
 
 
@@ -226,6 +245,7 @@ def bars(
     horizontal: bool = True,
     overrides: Sequence[Json] = (),
     limits: tuple[float | None, float | None] = (None, None),
+    empty: str = NOTHING,
 ) -> Json:
     """One bar for each row: the first column is text, every other column a number."""
     defaults: Json = {
@@ -234,6 +254,7 @@ def bars(
         "custom": {"fillOpacity": 85, "lineWidth": 0},
         "mappings": [],
         "thresholds": thresholds(steps),
+        "noValue": empty,
     }
     for end, limit in zip(("min", "max"), limits, strict=True):
         if limit is not None:
@@ -249,7 +270,7 @@ def bars(
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": stacked, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "none"},
     }
-    return _panel(id, "barchart", title, description, [target(sql, "table")], defaults, options, overrides)
+    return _panel(id, "barchart", title, description, [target(sql, "table")], defaults, options, (_BLANK, *overrides))
 
 
 def note(id: int, title: str, markdown: str) -> Json:  # noqa: A002

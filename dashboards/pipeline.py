@@ -25,6 +25,11 @@ UID = "undertone-pipeline"
 WHERE = chosen("tenant", "channel")
 EVENTS = scored("$__fromTime", WHERE)
 LAST_MINUTES = scored("$__toTime - INTERVAL 5 MINUTE", WHERE)
+EPOCH_TARGET_S, EPOCH_LIMIT_S = 15, 60
+"""Age of the last committed epoch: three epochs of the default length, and when the watchdog starts the job anew."""
+BEHIND_WATCH, BEHIND_LIMIT = 1_000, 20_000
+"""Records still to be read: the second is what one partition may read in one epoch."""
+COMMITTED_TODAY = "committed_time >= $__toTime - INTERVAL 1 DAY AND committed_time <= $__toTime"
 LATENCY = "dateDiff('millisecond', broker_time, scored_time)"
 
 
@@ -121,6 +126,44 @@ def abstained() -> Json:
     )
 
 
+def last_epoch() -> Json:
+    """Age of the last committed epoch."""
+    return stat(
+        18,
+        f"Last committed epoch (target < {EPOCH_TARGET_S} s ago)",
+        "Time since the job last committed an epoch: until then all is stored, and a restart goes on from there.",
+        f"""
+        SELECT if(count() = 0, NULL, greatest(0, dateDiff('second', max(committed_time), $__toTime))) AS seconds
+        FROM undertone.progress
+        WHERE {COMMITTED_TODAY}
+        """,
+        unit="s",
+        steps=((None, GOOD), (EPOCH_TARGET_S, WATCH), (EPOCH_LIMIT_S, BAD)),
+        empty="none for a day",
+    )
+
+
+def behind() -> Json:
+    """Records that are still to be read, over all partitions."""
+    return stat(
+        19,
+        f"Records to be read (target < {BEHIND_WATCH:,})",
+        "End of each Kafka partition minus the position of the job, added up, as of the last epoch of each.",
+        f"""
+        SELECT sumOrNull(lag) AS records
+        FROM
+        (
+            SELECT argMax(end_offset - position, committed_time) AS lag
+            FROM undertone.progress
+            WHERE {COMMITTED_TODAY}
+            GROUP BY topic, partition
+        )
+        """,
+        steps=((None, GOOD), (BEHIND_WATCH, WATCH), (BEHIND_LIMIT, BAD)),
+        empty="no epoch for a day",
+    )
+
+
 def rate_by_channel() -> Json:
     """Messages a second by channel."""
     return lines(
@@ -159,13 +202,12 @@ def latency() -> Json:
     )
 
 
-def stream_lag() -> Json:
-    """How far each partition runs behind, and behind event time."""
+def record_age() -> Json:
+    """How old records are when they are scored, per partition."""
     return lines(
         9,
-        "Lag by partition",
-        "How old records are when scored, per Kafka partition: by Kafka's clock (what is still to be read), and by the "
-        "messages' own clock (also what the source kept back).",
+        "Age of records when scored, by partition",
+        "By Kafka's clock (what the job waited for), and by the messages' own clock (also what the source kept back).",
         f"""
         SELECT
             $__timeInterval(scored_time) AS time, concat(topic, ' ', toString(partition)) AS partition,
@@ -177,6 +219,47 @@ def stream_lag() -> Json:
         """,
         unit="s",
         name="${__field.labels.partition} ${__field.name}",
+    )
+
+
+def kafka_lag() -> Json:
+    """Records still to be read, per partition."""
+    return lines(
+        20,
+        "Kafka lag: records to be read, by partition",
+        "End of the partition minus the position of the job, at the worst epoch of each interval. A line that rises "
+        "means that more comes in than is read.",
+        """
+        SELECT
+            $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source,
+            toFloat64(max(end_offset - position)) AS records
+        FROM undertone.progress FINAL
+        WHERE $__timeFilter(committed_time)
+        GROUP BY time, source
+        ORDER BY time, source
+        """,
+        name="${__field.labels.source}",
+    )
+
+
+def stream_lag() -> Json:
+    """How far event time is behind the clock, per partition."""
+    return lines(
+        21,
+        "Stream-time lag, by partition",
+        "How far event time is behind the wall clock. Sessions close by the slowest partition: one that stays behind "
+        "holds closing back for all, though not scoring and not alerts.",
+        """
+        SELECT
+            $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source,
+            greatest(0, max(dateDiff('millisecond', stream_time, committed_time))) / 1000 AS seconds
+        FROM undertone.progress FINAL
+        WHERE $__timeFilter(committed_time)
+        GROUP BY time, source
+        ORDER BY time, source
+        """,
+        unit="s",
+        name="${__field.labels.source}",
     )
 
 
@@ -196,6 +279,7 @@ def rejects_by_reason() -> Json:
         """,
         style="stacked",
         name="${__field.labels.reason}",
+        empty="no record was rejected in this time range",
     )
 
 
@@ -231,6 +315,7 @@ def drift_by_channel() -> Json:
         f"SELECT toString(channel) AS channel, psi FROM ({drift(WHERE)}\n)",
         steps=((None, GOOD), (DRIFT_WATCH, WATCH), (DRIFT_LIMIT, BAD)),
         limits=(0, None),
+        empty="no channel has 200 messages in the last hour and before",
     )
 
 
@@ -283,6 +368,7 @@ def calibration() -> Json:
             column("Mean rating", decimals=2),
             column("Unhappy answers", unit="percentunit", decimals=0),
         ],
+        empty="fewer than 5 survey answers of a kind",
     )
 
 
@@ -334,37 +420,47 @@ def store_size() -> Json:
     )
 
 
-def last_written() -> Json:
+def progress() -> Json:
     """How far each partition of Kafka has come."""
     return table(
         17,
         "Progress by partition",
-        "The last record of each Kafka partition that is stored, and when it was scored. The job commits an epoch "
-        "after its rows are stored, so the last committed epoch is at most one epoch (5 s by default) behind this.",
+        "Position of the job in each Kafka partition as of its last committed epoch: everything before it is stored.",
         f"""
         SELECT
-            topic AS Topic, partition AS Partition, max(offset) AS Offset, max(scored_time) AS `Last scored`,
-            dateDiff('second', `Last scored`, $__toTime) AS Ago
-        FROM {EVENTS}
+            topic AS Topic, partition AS Partition, argMax(position, committed_time) AS Position,
+            argMax(end_offset, committed_time) AS End, End - Position AS Behind,
+            argMax(stream_time, committed_time) AS `Event time`, max(committed_time) AS `Last epoch`,
+            greatest(0, dateDiff('second', `Last epoch`, $__toTime)) AS Ago
+        FROM undertone.progress
+        WHERE {COMMITTED_TODAY}
         GROUP BY topic, partition
         ORDER BY topic, partition
         """,
         columns=[
-            column("Last scored", unit="dateTimeAsIso"),
-            column("Ago", unit="s", steps=((None, GOOD), (DATA_AGE_TARGET_S, WATCH), (DATA_AGE_LIMIT_S, BAD))),
+            column("Position", unit="none"),
+            column("End", unit="none"),
+            column("Behind", steps=((None, GOOD), (BEHIND_WATCH, WATCH), (BEHIND_LIMIT, BAD))),
+            column("Event time", unit="dateTimeAsIso"),
+            column("Last epoch", unit="dateTimeAsIso"),
+            column("Ago", unit="s", steps=((None, GOOD), (EPOCH_TARGET_S, WATCH), (EPOCH_LIMIT_S, BAD))),
         ],
+        empty="no epoch for a day",
     )
 
 
 def board() -> Json:
-    """Six numbers, flow, refusals, the model, and the store."""
-    numbers = [rate(), age(), latency_p99(), rejects(), late(), abstained()]
+    """Eight numbers, flow, lag, refusals, the model, and the store."""
+    flow = [rate(), age(), last_epoch(), behind()]
+    quality = [latency_p99(), rejects(), late(), abstained()]
     panels = bands(
-        (4, [(number, 4) for number in numbers]),
-        (8, [(rate_by_channel(), 8), (latency(), 8), (stream_lag(), 8)]),
+        (4, [(number, 6) for number in flow]),
+        (4, [(number, 6) for number in quality]),
+        (8, [(rate_by_channel(), 12), (latency(), 12)]),
+        (8, [(kafka_lag(), 8), (stream_lag(), 8), (record_age(), 8)]),
         (8, [(rejects_by_reason(), 8), (late_and_unsure(), 8), (drift_by_channel(), 8)]),
         (8, [(model_share(), 8), (confidence(), 8), (calibration(), 8)]),
-        (8, [(last_written(), 12), (store_size(), 12)]),
+        (8, [(progress(), 12), (store_size(), 12)]),
     )
     return dashboard(
         UID,

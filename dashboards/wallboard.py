@@ -25,7 +25,7 @@ from dashboards.common import (
     value_map,
 )
 from dashboards.panels import alerts, column, stat, states, table
-from dashboards.sql import data_age, open_alerts, rolling
+from dashboards.sql import data_age, heard, open_alerts, rolling
 
 UID = "undertone-wallboard"
 WHERE = chosen("tenant", "queue")
@@ -70,9 +70,7 @@ def in_conversation() -> Json:
         "Customers with an open session, on any channel, who were heard in the last 15 minutes.",
         f"""
         SELECT uniqExact(tenant, customer_key) AS customers
-        FROM undertone.sessions FINAL
-        WHERE state = 'open' AND started_time >= $__toTime - INTERVAL 2 DAY
-            AND ended_time >= $__toTime - INTERVAL 15 MINUTE AND ended_time <= $__toTime AND {WHERE}
+        FROM {heard(15, WHERE)} AND ended_time <= $__toTime
         """,
         colour="none",
     )
@@ -102,7 +100,7 @@ def longest_unanswered() -> Json:
         )
         WHERE route = 'supervisor' AND answered_time IS NULL
         """,
-        unit="dtdurations",
+        unit="dthms",
         steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (ACKNOWLEDGE_TARGET_S * 5, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
     )
@@ -147,16 +145,16 @@ def queue_states() -> Json:
         states_of,
         interval="5m",
         name="${__field.labels.queue}",
-        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.queue}")}],
+        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.queue:percentencode}")}],
     )
 
 
 def queues_now() -> Json:
-    """The queues of the last 15 minutes, worst first."""
+    """The six worst queues of the last 15 minutes: as many as there is room for."""
     return table(
         8,
-        f"Queues now (15 minutes, target < {NEGATIVE_TARGET:.0%} negative)",
-        f"Negative share and mood stay empty below {MIN_MESSAGES} messages.",
+        f"Worst queues now (15 minutes, target < {NEGATIVE_TARGET:.0%} negative)",
+        f"The six queues with the highest negative share; it and the mood stay empty below {MIN_MESSAGES} messages.",
         f"""
         SELECT
             queue AS Queue, sum(messages) AS Messages,
@@ -167,10 +165,10 @@ def queues_now() -> Json:
         GROUP BY queue
         HAVING Messages > 0
         ORDER BY Negative DESC NULLS LAST, Messages DESC
-        LIMIT 8
+        LIMIT 6
         """,
         columns=[
-            column("Queue", links=[{"title": "After the conversation", "url": _after("${__value.raw}")}]),
+            column("Queue", links=[{"title": "After the conversation", "url": _after("${__value.raw:percentencode}")}]),
             column("Messages", width=100),
             column(
                 "Negative",
@@ -181,6 +179,7 @@ def queues_now() -> Json:
             ),
             column("Mood", decimals=2, width=90, steps=MOOD_STEPS),
         ],
+        empty="no messages for 15 minutes",
     )
 
 
@@ -203,6 +202,7 @@ def worst_conversations() -> Json:
             column("Alert", hidden=True),
             column("Tenant", hidden=True),
         ],
+        empty="nobody is in conversation",
     )
 
 
@@ -251,9 +251,9 @@ def board() -> Json:
     """Six numbers, the queues, the worst conversations and the open alerts."""
     top = [negative_share(), mood(), in_conversation(), critical_open(), longest_unanswered(), age_of_data()]
     panels = [place(panel, 4 * index, 0, 4, 4) for index, panel in enumerate(top)]
-    panels += [place(queue_states(), 0, 4, 14, 7), place(queues_now(), 14, 4, 10, 7)]
-    panels += [place(worst_conversations(), 0, 11, 16, 11)]
-    panels += [place(alerts_by_age(), 16, 11, 8, 5), place(firing(), 16, 16, 8, 6)]
+    panels += [place(queue_states(), 0, 4, 14, 8), place(queues_now(), 14, 4, 10, 8)]
+    panels += [place(worst_conversations(), 0, 12, 16, 10)]
+    panels += [place(alerts_by_age(), 16, 12, 8, 6), place(firing(), 16, 18, 8, 4)]
     return dashboard(
         UID,
         "Undertone: wallboard",
@@ -275,7 +275,7 @@ def _after(queue_value: str) -> str:
 
 
 def _worst_sql() -> str:
-    """The nine lowest, then their trend and alert.
+    """The eight lowest, then their trend and alert.
 
     The trend takes the newest version by itself instead of by FINAL, which would compare the ids of all rows around.
     """
@@ -290,11 +290,9 @@ def _worst_sql() -> str:
                 final_level, channels, queue, started_time, tenant, customer_key, session_id,
                 arrayStringConcat(arrayMap(pair -> pair.2, arrayReverseSort(
                     arrayFilter(pair -> pair.1 > 0, [{drivers}]))), ', ') AS drivers
-            FROM undertone.sessions FINAL
-            WHERE started_time >= $__toTime - INTERVAL 2 DAY AND started_time <= $__toTime AND state = 'open'
-                AND ended_time >= $__toTime - INTERVAL 30 MINUTE AND messages > 0 AND {WHERE}
+            FROM {heard(30, WHERE)} AND messages > 0
             ORDER BY final_level
-            LIMIT 9
+            LIMIT 8
         )
     ) AS worst
     SELECT

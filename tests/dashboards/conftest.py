@@ -27,6 +27,7 @@ TABLES = (
     "escalation_steps",
     "feedback",
     "dead_letters",
+    "progress",
     "rollup_1m",
 )
 

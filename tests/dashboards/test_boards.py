@@ -116,6 +116,18 @@ def test_thresholds_begin_anywhere_and_ascend(board: Json, panel: Json) -> None:
         assert values[1:] == sorted(values[1:])
 
 
+@each_panel
+def test_a_missing_value_has_a_text_and_no_colour_of_a_threshold(board: Json, panel: Json) -> None:
+    if "fieldConfig" not in panel:
+        return
+    assert panel["fieldConfig"]["defaults"]["noValue"] not in {"", "-"}, "a panel without data says why"
+    for override in panel["fieldConfig"]["overrides"]:
+        properties = {item["id"]: item["value"] for item in override["properties"]}
+        if "thresholds" in properties:
+            blank = properties["mappings"][-1]["options"]
+            assert (blank["match"], blank["result"]["color"]) == ("null+nan", "transparent"), panel["title"]
+
+
 def test_stats_of_the_wall_show_their_target() -> None:
     for panel in BOARDS[0]["panels"]:
         if panel["type"] == "stat" and panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:

@@ -286,3 +286,29 @@ def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:
     assert found == sorted([tuple(row.values()) for row in view], key=str)
     assert {"good_catch", ""} <= {row[-1] for row in found}
     assert any(row[1] is None and row[2] is not None for row in found), "cleared by the job, answered by nobody"
+
+
+def test_progress_counts_what_is_still_to_be_read_and_when_the_last_epoch_was(store: Client) -> None:
+    rows = [
+        {"topic": "e", "partition": 0, "committed_time": at(65), "position": 5, "end_offset": 900},
+        {"topic": "e", "partition": 0, "committed_time": at(60), "position": 10, "end_offset": 40},
+        {"topic": "e", "partition": 1, "committed_time": at(20), "position": 7, "end_offset": 12},
+    ]
+    put(store, "progress", *({**row, "stream_time": at(90)} for row in rows))
+
+    assert panel(store, "Last committed epoch")[0]["seconds"] == 20
+    assert panel(store, "Records to be read")[0]["records"] == 35
+    assert [(row["Position"], row["End"], row["Behind"], row["Ago"]) for row in panel(store, "Progress by")] == [
+        (10, 40, 30, 60),
+        (7, 12, 5, 20),
+    ]
+    assert {(row["source"], row["records"]) for row in panel(store, "Kafka lag")} == {
+        ("e 0", 895.0),
+        ("e 0", 30.0),
+        ("e 1", 5.0),
+    }
+    assert {(row["source"], row["seconds"]) for row in panel(store, "Stream-time lag")} == {
+        ("e 0", 25.0),
+        ("e 0", 30.0),
+        ("e 1", 70.0),
+    }

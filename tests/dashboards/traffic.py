@@ -7,7 +7,9 @@ each other: trajectory follows scored_events, sessions and escalations follow tr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from clickhouse_connect.driver.client import Client
 
@@ -37,16 +39,24 @@ class Traffic:
 
 def write(client: Client, traffic: Traffic) -> None:
     """Fill every table the dashboards read."""
+    for _, sql in steps(traffic):
+        client.command(sql)
+
+
+def steps(traffic: Traffic) -> Iterator[tuple[str, str]]:
+    """What fills the tables, in order, each step with its name. A step that runs twice leaves the same rows."""
     for first in range(0, traffic.sessions, CHUNK // TURNS):
         last = min(traffic.sessions, first + CHUNK // TURNS)
-        client.command(_events(traffic, first, last))
-        client.command(_trajectory(traffic, first, last))
-    client.command(_events(traffic, 0, traffic.sessions // 20))  # a replay: the same rows again
-    client.command(_sessions(traffic))
-    client.command(_escalations(traffic))
-    client.command(_feedback(traffic))
-    client.command(_dead_letters(traffic))
-    client.command(_rollup())
+        yield f"events {first}", _events(traffic, first, last)
+        yield f"trajectory {first}", _trajectory(traffic, first, last)
+        yield f"sessions {first}", _sessions(traffic, first, last)
+    yield "replay", _events(traffic, 0, traffic.sessions // 20)  # the same rows again
+    yield "escalations", _escalations(traffic)
+    yield "feedback", _feedback(traffic)
+    yield "dead letters", _dead_letters(traffic)
+    yield "progress", _progress(traffic)
+    for day in range(ceil(traffic.days) + 1):
+        yield f"rollup {day}", _rollup(traffic.end - 86400 * (day + 1), traffic.end - 86400 * day)
 
 
 def _noise(key: str, salt: int, seed: int) -> str:
@@ -116,31 +126,82 @@ def _events(traffic: Traffic, first: int, last: int) -> str:
     FROM ({_turns(traffic, first, last)})"""
 
 
+_MOVED = (
+    "tenant",
+    "customer_key",
+    "event_time",
+    "event_id",
+    "revision",
+    "version",
+    "deleted",
+    "session_id",
+    "interaction_id",
+    "channel",
+    "queue",
+    "agent_key",
+    "speaker",
+    "kind",
+    "score",
+    "weight",
+    "label",
+    "tags",
+    "level",
+    "level_evidence",
+    "customer_level",
+    "customer_evidence",
+    "carried",
+    "slope",
+    "slope_low",
+    "slope_high",
+    "trend",
+    "volatility",
+    "reversals",
+    "streak",
+    "cusum",
+    "change_points",
+    "low",
+    "low_time",
+    "under_ms",
+    "messages",
+    "hops",
+    "contacts_24h",
+    "contacts_7d",
+    "response_ms",
+    "silence_ms",
+    "overtalk_ms",
+    "late",
+    "provisional",
+    "parameters",
+    "model_version",
+)
+
+
 def _trajectory(traffic: Traffic, first: int, last: int) -> str:
-    return f"""
-    INSERT INTO undertone.trajectory (tenant, customer_key, event_time, event_id, revision, version, deleted,
-    session_id,
-        interaction_id, channel, queue, agent_key, speaker, kind, score, weight, label, tags, level, level_evidence,
-        customer_level, customer_evidence, carried, slope, slope_low, slope_high, trend, volatility, reversals, streak,
-        cusum, change_points, low, low_time, under_ms, messages, hops, contacts_24h, contacts_7d, response_ms,
-        silence_ms,
-        overtalk_ms, late, provisional, parameters, model_version)
-    SELECT
-        tenant, customer_key, event_time, event_id, 0, turn, 0, session_id, interaction_id, channel, queue, agent_key,
-        speaker,
-        'utterance', score, if(luck < 0.08, 0, 0.5 + abs(score) / 2),
-        multiIf(score < -0.33, 'negative', score > 0.33, 'positive', 'neutral'), if(score < -0.33, ['frustration'], []),
-        mood_start + mood_drift * turn / {TURNS} AS level, turn / 2, level * 0.9 AS customer_level, turn / 2 + 0.5,
-        mood_start / 2, if(turn > 5, mood_drift, NULL), if(turn > 5, mood_drift - 0.2, NULL),
-        if(turn > 5, mood_drift + 0.2, NULL),
+    return f"INSERT INTO undertone.trajectory ({', '.join(_MOVED)})\n{_moved(traffic, first, last)}"
+
+
+def _moved(traffic: Traffic, first: int, last: int) -> str:
+    """SQL of the trajectory's rows of some sessions, from which the sessions are made too."""
+    values = f"""
+        tenant; customer_key; event_time; event_id; 0; turn; 0; session_id; interaction_id; channel; queue; agent_key;
+        speaker; 'utterance'; score; if(luck < 0.08, 0, 0.5 + abs(score) / 2);
+        multiIf(score < -0.33, 'negative', score > 0.33, 'positive', 'neutral'); if(score < -0.33, ['frustration'], []);
+        mood_start + mood_drift * turn / {TURNS}; turn / 2; level * 0.9; turn / 2 + 0.5;
+        mood_start / 2; if(turn > 5, mood_drift, NULL); if(turn > 5, mood_drift - 0.2, NULL);
+        if(turn > 5, mood_drift + 0.2, NULL);
         multiIf(turn <= 5, 'not_calculated', mood_drift > 0.4, 'improving', mood_drift > 0.1, 'slightly_improving',
-            mood_drift > -0.1, 'no_change', mood_drift > -0.4, 'slightly_declining', 'declining'),
-        0.3, 1, if(score < -0.33, turn, 0), 0.1, 0, least(mood_start, customer_level), event_time, turn * 1000,
-        intDiv(turn, 2) + 1, if(turn < 6, 0, 1), 1 + s % 3, 1 + s % 5, 20000, 0, 0, luck < 0.004, false, 'p1', 'm1'
-    FROM ({_turns(traffic, first, last)})"""
+            mood_drift > -0.1, 'no_change', mood_drift > -0.4, 'slightly_declining', 'declining');
+        0.3; 1; if(score < -0.33, turn, 0); 0.1; 0; least(mood_start, customer_level); event_time; turn * 1000;
+        intDiv(turn, 2) + 1; if(turn < 6, 0, 1); 1 + s % 3; 1 + s % 5; 20000; 0; 0; luck < 0.004; false; 'p1'; 'm1'
+    """.split(";")
+    named = (
+        value.strip() if value.strip() == name else f"{value.strip()} AS {name}"
+        for name, value in zip(_MOVED, values, strict=True)
+    )
+    return f"SELECT {', '.join(named)}\nFROM ({_turns(traffic, first, last)})"
 
 
-def _sessions(traffic: Traffic) -> str:
+def _sessions(traffic: Traffic, first: int, last: int) -> str:
     flagged = ", ".join(
         f"countIf(speaker = 'customer' AND {_noise('event_id', 40 + place, traffic.seed)} < 0.1 - score / 10)"
         for place in range(len(TAGS))
@@ -170,7 +231,7 @@ def _sessions(traffic: Traffic) -> str:
         countIf(customer_level < -0.5) > 0, 0, 'p1', 'm1'
     FROM
     (
-        SELECT *, version AS turn FROM undertone.trajectory FINAL
+        SELECT *, version AS turn FROM ({_moved(traffic, first, last)})
     ) AS t
     GROUP BY tenant, customer_key, session_id"""
 
@@ -227,11 +288,24 @@ def _dead_letters(traffic: Traffic) -> str:
     FROM numbers({rows})"""
 
 
-def _rollup() -> str:
-    return """
+def _progress(traffic: Traffic) -> str:
+    """One row a partition and 5 seconds of the last six hours."""
+    rows = min(6 * 720, int(traffic.days * 17_280))
+    return f"""
+    INSERT INTO undertone.progress (topic, partition, committed_time, position, end_offset, stream_time)
+    SELECT 'undertone.events', number % 4,
+        fromUnixTimestamp64Milli(toInt64({(traffic.end - 5 * rows) * 1000} + intDiv(number, 4) * 5000), 'UTC') AS at,
+        intDiv(number, 4) * 100 AS read, read + cityHash64(number, {traffic.seed}) % 300,
+        at - toIntervalMillisecond(cityHash64(number, 1, {traffic.seed}) % 4000)
+    FROM numbers({4 * rows})"""
+
+
+def _rollup(since: int, until: int) -> str:
+    return f"""
     INSERT INTO undertone.rollup_1m (tenant, minute, queue, channel, messages, negatives, neutrals, positives,
     abstained,
         score_sum, weight_sum, customers, calculated_time)
     SELECT tenant, minute, queue, channel, messages, negatives, neutrals, positives, abstained, score_sum, weight_sum,
         customers, now64(3)
-    FROM undertone.v_queues_1m"""
+    FROM undertone.v_queues_1m
+    WHERE minute >= toDateTime({since}) AND minute < toDateTime({until})"""

@@ -50,6 +50,7 @@ class Flusher:
         self._hurry = False
         self._closing = False
         self._error: StoreError | None = None
+        self._told = False
         self._thread = threading.Thread(target=self._run, name="row-flusher", daemon=True)
         self._thread.start()
 
@@ -85,16 +86,19 @@ class Flusher:
         """Flush and end the thread.
 
         Raises:
-            StoreError: the last rows could not be stored.
+            StoreError: the last rows could not be stored, and no call has said so yet. Once is enough: the engine
+                closes what has failed too, and a second error there aborts the process before it can say why.
         """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
-        self._raise_error()
+        if not self._told:
+            self._raise_error()
 
     def _raise_error(self) -> None:
         if self._error is not None:
+            self._told = True
             raise StoreError(str(self._error), permanent=self._error.permanent)
 
     def _run(self) -> None:

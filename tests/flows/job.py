@@ -103,6 +103,10 @@ class LiveJob:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(PATIENCE_SECONDS)
 
+    def wait(self) -> int:
+        """Let it end by itself; the exit status."""
+        return self._process.wait(PATIENCE_SECONDS)
+
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()

@@ -1,4 +1,4 @@
-"""What the operator of the supervised job sees when Kafka withholds something: one line with the topic and the fix."""
+"""What an operator sees when the job cannot go on: one line with what is missing, and the fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.embedded_kafka import MockCluster
 from infra.traffic import Sent
 from tests.chaos.stores import EmbeddedStore
 from tests.chaos.supervised import SupervisedJob
-from tests.flows.job import TOPICS, send
+from tests.flows.job import TOPICS, LiveJob, send
 
 EVENTS = "undertone.events"
 ON_ITS_OWN = "ended with status 3: the job cannot go on before somebody mends what it says above"
@@ -81,3 +81,17 @@ def test_a_position_that_retention_has_passed_is_named_and_nothing_is_skipped(
         with SupervisedJob(tmp_path, 1, settings) as job:
             job.wait(lambda: job.metric("undertone_records_read_total") > 0)
             assert job.drain() == 0
+
+
+def test_a_store_without_tables_ends_the_job_with_the_fix_in_one_line(
+    tmp_path: Path, mock_cluster: MockCluster
+) -> None:
+    made(mock_cluster)
+    (tmp_path / "db").mkdir()
+    send(mock_cluster.bootstrap_servers, load(1))
+    with LiveJob(mock_cluster.bootstrap_servers, tmp_path) as job:
+        assert job.wait() == 1
+        (told,) = [line for line in job.log.splitlines() if line.startswith("flows.live stopped: ")]
+    assert told.startswith("flows.live stopped: StoreError: ")
+    assert told.endswith("run `make migrate`")
+    assert "Traceback" not in job.log

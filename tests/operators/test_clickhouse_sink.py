@@ -111,9 +111,20 @@ def test_a_store_that_stays_away_fails_the_snapshot_and_every_call_after() -> No
     part = started(store)
     part.write_batch([("scored_events", rows(1))])
 
-    for call in (part.snapshot, lambda: part.write_batch([]), part.snapshot, part.close):
+    for call in (part.snapshot, lambda: part.write_batch([]), part.snapshot):
         with pytest.raises(StoreError, match="scored_events: 1 rows"):
             call()
+    part.close()  # the engine closes what failed: another error there would abort the process before it says why
+
+
+def test_closing_tells_a_failure_that_nobody_heard_of() -> None:
+    store = MemoryStore()
+    store.fail(10_000)
+    part = started(store)
+    part.write_batch([("scored_events", rows(1))])
+
+    with pytest.raises(StoreError, match="scored_events: 1 rows"):
+        part.close()
 
 
 def test_what_cannot_be_mended_is_not_tried_again() -> None:

@@ -22,7 +22,7 @@ from flows.demo.stack import DemoError, Stack, claimed, job_environment, stack
 from flows.settings import Settings, SettingsError
 from infra import traffic
 from infra.embedded_kafka import EmbeddedKafkaError
-from infra.wallboard import Wall, render, watch
+from infra.wallboard import Wall, render, save_picture, watch
 
 DESCRIPTION = """Watch conversations turn sour, an escalation rise with its reasons, and the rows appear in ClickHouse.
 
@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--speed", type=positive(float), default=25.0, help="event seconds per second (default 25)")
     made.add_argument("--state", type=Path, default=Path(".state/demo"), help="folder (default .state/demo)")
     made.add_argument("--plain", action="store_true", help="lines instead of the wallboard, also on a terminal")
+    made.add_argument("--picture", type=Path, metavar="FILE", help="also draw the last wallboard as an SVG file")
     made.add_argument("--keep-running", action="store_true", help="go on in real time until Ctrl-C")
     return made
 
@@ -104,7 +105,10 @@ def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
             scenes, seeds, whole = _play(asked, console, parts, books)
             parts.job.wait_for(lambda: parts.gauges.records_read() >= books.sent)
             latencies = parts.gauges.latencies()
-            console.print(render(Wall(parts.client, lambda: latencies).snapshot(), console.width), soft_wrap=False)
+            shot = Wall(parts.client, lambda: latencies).snapshot()
+            console.print(render(shot, console.width), soft_wrap=False)
+            if asked.picture:
+                save_picture(shot, asked.picture)
             if not asked.keep_running:
                 console.print("Nobody says any more: time goes on until the last session is over ...")
                 parts.job.wait_for(lambda: parts.gauges.open_sessions() == 0)

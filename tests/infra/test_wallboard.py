@@ -4,13 +4,15 @@ import io
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from rich.cells import cell_len
 from rich.console import Console
 
-from infra.wallboard import Alert, Conversation, Latency, Queue, Snapshot, Wall, render, watch
+from infra.wallboard import Alert, Conversation, Latency, Queue, Snapshot, Wall, render, save_picture, watch
 from tests.samples import migrated
 
 AT = 1_750_000_000_000
@@ -214,3 +216,13 @@ def test_without_a_screen_the_wall_speaks_in_lines() -> None:
     (only,) = out.getvalue().splitlines()
     assert only.startswith("15:06:40 event time, 12345 messages, 678 customers, 17 escalations, 7 dead letters")
     assert "Unbelievable" not in only
+
+
+def test_the_picture_holds_the_wall_and_loads_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "pictures" / "wall.svg"
+    save_picture(FULL, file)
+    picture = file.read_text(encoding="utf-8")
+    words = "".join(ElementTree.fromstring(picture).itertext()).replace("\u00a0", " ")
+    assert "threat_to_leave" in words
+    assert "12,345" in words or "12345" in words
+    assert "url(http" not in picture

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import msgspec
 from confluent_kafka import Producer
+from msgspec.structs import replace
 
 from flows.redrive import redrive
+from flows.replay import ALWAYS, Window
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
-from operators.records import Origin, Reason, Rejected
+from operators.records import Origin, Reason, Rejected, StreamTime
+from operators.ticks import Timers
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
-from tests.oracle import Tables
+from tests.oracle import Tables, stub_parts
+from tests.samples import ONE_OF_EACH
 from tests.store_reader import ROOT, comparable, dump, tables
 
 
@@ -39,6 +43,19 @@ def test_replay_gives_the_numbers_of_the_live_run(tmp_path: Path) -> None:
     assert "scored_events" not in _numbers(nothing)
     assert dump(job.store)["progress"] != [], "the job tells how far it has come"
     assert dump(again)["progress"] == [], "a replay says nothing of how far the job has come"
+
+
+def test_a_replay_keeps_quiet_about_how_far_the_job_has_come() -> None:
+    window = Window(stub_parts(Settings(), 0)[0], Timers(), *ALWAYS)
+    heard = StreamTime(
+        partition_key="0-undertone.events",
+        partitions=2,
+        stream_ms=1,
+        caught_up=False,
+        progress=ONE_OF_EACH["progress"],
+    )
+
+    assert window([heard]) == [replace(heard, progress=None)]
 
 
 def _replay(job: LiveJob, folder: Path, *arguments: str) -> str:

@@ -45,7 +45,8 @@ def stat(
     if decimals is not None:
         defaults["decimals"] = decimals
     options = {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        # "lastNotNull" would show a value of an hour ago as if it were of now when the present sample is too small.
+        "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
         "colorMode": colour,
         "graphMode": "area" if sparkline else "none",
         "textMode": "value",

@@ -67,7 +67,6 @@ def latency_p99() -> Json:
         "worked off after downtime shows here.",
         f"SELECT quantileOrNull(0.99)({LATENCY}) AS ms FROM {LAST_MINUTES}",
         unit="ms",
-        decimals=0,
         steps=((None, GOOD), (250, WATCH), (1500, BAD)),
         empty="no messages",
     )

@@ -128,6 +128,12 @@ def test_a_missing_value_has_a_text_and_no_colour_of_a_threshold(board: Json, pa
             assert (blank["match"], blank["result"]["color"]) == ("null+nan", "transparent"), panel["title"]
 
 
+@each_panel
+def test_a_number_of_now_is_never_an_older_one(board: Json, panel: Json) -> None:
+    if panel["type"] == "stat":
+        assert panel["options"]["reduceOptions"]["calcs"] == ["last"]
+
+
 def test_stats_of_the_wall_show_their_target() -> None:
     for panel in BOARDS[0]["panels"]:
         if panel["type"] == "stat" and panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:

@@ -139,7 +139,7 @@ def test_the_wall_counts_a_replayed_message_once(store: Client) -> None:
         "INSERT INTO undertone.rollup_1m SELECT tenant, minute, queue, channel, messages, negatives, neutrals, "
         "positives, abstained, score_sum, weight_sum, customers, now64(3) FROM undertone.v_queues_1m"
     )
-    (found,) = panel(store, "Queues now")
+    (found,) = panel(store, "queues now")
     assert found["Messages"] == 30
     assert found["Negative"] == pytest.approx(0.3)
     assert found["Mood"] == pytest.approx((9 * -0.8 + 21 * 0.1) / 30, abs=1e-6)
@@ -150,7 +150,7 @@ def test_a_small_queue_shows_no_share(store: Client) -> None:
         f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END - 120}, 'UTC'), 'tiny', 'chat', "
         "5, 5, 0, 0, 0, -5, 5, 1, now64(3)"
     )
-    (found,) = panel(store, "Queues now")
+    (found,) = panel(store, "queues now")
     assert (found["Messages"], found["Negative"], found["Mood"]) == (5, None, None)
     assert all(row["value"] is None for row in panel(store, "Negative messages"))
 

@@ -1,17 +1,13 @@
-"""Conditions of the rules: parsed once from plain mappings, then asked of every message and able to say why.
+"""Conditions of the rules, asked of every message and able to say why.
 
-    condition = mapping of one or more of                 (several keys: all must hold)
-      all: [condition, ...]   any: [condition, ...]   not: condition
-      <number>: {above | below | at_least | at_most: bound, ...}
-      <claim>: true | false          label, kind: value or [values]          tags, keywords: {any | all: [names]}
-
-A number that is not known (the slope of three messages) makes its comparison false, whichever way it points.
+What may be written is in `condition_parser.py`. A number that is not known (the slope of three messages) makes its
+comparison false, whichever way it points.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Protocol
@@ -33,10 +29,6 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     change_point: bool = False
     waiting: bool = False
     shift: Callable[[], float] = float
-
-
-class ConditionError(ValueError):
-    """A condition that cannot be understood: says where, what, and what would be right."""
 
 
 class Condition(Protocol):
@@ -95,6 +87,14 @@ COMPARATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 TERMS = (*NUMBERS, *CLAIMS, *CHOICES, "tags", "keywords")
 
 
+KIND_SIGNS = {
+    kind: 1 << bit
+    for bit, kind in enumerate(("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted"))
+}
+_TAG_SHIFT = len(KIND_SIGNS)
+_KEYWORD_SHIFT = _TAG_SHIFT + len(TAGS)
+
+
 @dataclass(frozen=True)
 class Compare:
     """A number against one bound."""
@@ -116,7 +116,7 @@ class Compare:
 
 
 @dataclass(frozen=True)
-class _Claim:
+class Claim:
     """Something that is so or is not."""
 
     term: str
@@ -124,14 +124,16 @@ class _Claim:
     read: Callable[[Facts], bool]
 
     def holds(self, facts: Facts) -> bool:
+        """Whether it is true now."""
         return self.read(facts) is self.wanted
 
     def explain(self, _: Facts) -> str:
+        """Say what made it true."""
         return self.term if self.wanted else f"no {self.term}"
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """One of several names."""
 
     term: str
@@ -139,14 +141,16 @@ class _Choice:
     read: Callable[[Facts], str]
 
     def holds(self, facts: Facts) -> bool:
+        """Whether it is true now."""
         return self.read(facts) in self.wanted
 
     def explain(self, facts: Facts) -> str:
+        """Say what made it true."""
         return f"{self.term} {self.read(facts)}"
 
 
 @dataclass(frozen=True)
-class _Bits:
+class Bits:
     """Any or all of some tags or keyword lists."""
 
     term: str
@@ -158,157 +162,84 @@ class _Bits:
         return (facts.turn.flags if self.term == "tags" else facts.keywords) & self.mask
 
     def holds(self, facts: Facts) -> bool:
+        """Whether any, or all, of the names are there."""
         found = self._found(facts)
         return found == self.mask if self.every else found != 0
 
     def explain(self, facts: Facts) -> str:
+        """Say what made it true."""
         found = self._found(facts)
         return f"{self.term} {', '.join(name for bit, name in enumerate(self.names) if found >> bit & 1)}"
 
 
 @dataclass(frozen=True)
-class _All:
+class All:
     """Every one of the parts."""
 
     parts: tuple[Condition, ...]
 
     def holds(self, facts: Facts) -> bool:
+        """Whether all hold."""
         for part in self.parts:  # noqa: SIM110  # a generator costs more than the conditions themselves
             if not part.holds(facts):
                 return False
         return True
 
     def explain(self, facts: Facts) -> str:
+        """Say what made it true."""
         return " and ".join(part.explain(facts) for part in self.parts)
 
 
 @dataclass(frozen=True)
-class _AnyOf:
+class AnyOf:
     """At least one of the parts; only those that hold are told."""
 
     parts: tuple[Condition, ...]
 
     def holds(self, facts: Facts) -> bool:
+        """Whether it is true now."""
         return any([part.holds(facts) for part in self.parts])
 
     def explain(self, facts: Facts) -> str:
+        """Say what made it true."""
         return " and ".join(part.explain(facts) for part in self.parts if part.holds(facts))
 
 
 @dataclass(frozen=True)
-class _Not:
+class Not:
     """The opposite."""
 
     part: Condition
 
     def holds(self, facts: Facts) -> bool:
+        """Whether it is true now."""
         return not self.part.holds(facts)
 
     def explain(self, facts: Facts) -> str:
+        """Say what made it true."""
         return f"not ({self.part.explain(facts)})"
 
 
-def parse(node: object, where: str, keywords: Sequence[str]) -> Condition:
-    """Make a condition of a plain mapping; `where` names it in errors, `keywords` are the lists known.
+def signs_of(facts: Facts) -> int:
+    """What a message shows at a glance, as bits: its kind, tags, and keyword lists."""
+    turn = facts.turn
+    return KIND_SIGNS[turn.kind] | turn.flags << _TAG_SHIFT | facts.keywords << _KEYWORD_SHIFT
 
-    >>> parse({"level": {"below": -0.4}, "streak": {"at_least": 2}}, "raise", []).explain.__name__
-    'explain'
-    >>> parse({"level": {"belov": -0.4}}, "raise", [])
-    Traceback (most recent call last):
-    operators.conditions.ConditionError: raise.level.belov is not a comparator; use above, below, at_least, at_most
+
+def needed_signs(condition: Condition) -> int:
+    """Bits of `signs_of` of which one must be set for the condition to hold; 0 when it needs none.
+
+    Most rules need a sign that most messages do not show: one look saves asking them.
+
+    >>> bin(needed_signs(Bits("tags", 0b11, False, ("frustration", "anger"))))
+    '0b1100000000'
     """
-    parts = [_parse_key(key, value, f"{where}.{key}", keywords) for key, value in mapping(node, where).items()]
-    return parts[0] if len(parts) == 1 else _All(tuple(parts))
-
-
-def bounds(condition: Condition) -> Iterator[Compare]:
-    """All comparisons inside a condition, those under `not` left out."""
-    if isinstance(condition, Compare):
-        yield condition
-    elif isinstance(condition, (_All, _AnyOf)):
-        for part in condition.parts:
-            yield from bounds(part)
-
-
-def needs_waiting(condition: Condition, where: str) -> bool:
-    """Whether a condition can only hold while the customer waits; `where` names it in errors.
-
-    >>> needs_waiting(parse({"waiting": True, "label": "negative"}, "raise", []), "raise")
-    True
-    """
-    parts = condition.parts if isinstance(condition, _All) else (condition,)
-    rest = [part for part in parts if not (isinstance(part, _Claim) and part.term == "waiting" and part.wanted)]
-    if any([_mentions_waiting(part) for part in rest]):
-        raise ConditionError(f"{where}.waiting must be true, and stand beside the other terms, not under any or not")
-    return len(rest) < len(parts)
-
-
-def mapping(node: object, where: str) -> Mapping[str, object]:
-    """Check that a node is a mapping with something in it."""
-    if not isinstance(node, Mapping) or not node:
-        raise ConditionError(f"{where} must be a mapping with at least one entry, like {{level: {{below: -0.4}}}}")
-    return node
-
-
-def _mentions_waiting(condition: Condition) -> bool:
-    if isinstance(condition, (_All, _AnyOf)):
-        return any([_mentions_waiting(part) for part in condition.parts])
-    if isinstance(condition, _Not):
-        return _mentions_waiting(condition.part)
-    return isinstance(condition, _Claim) and condition.term == "waiting"
-
-
-def _parse_key(key: str, value: object, where: str, keywords: Sequence[str]) -> Condition:
-    if key in ("all", "any"):
-        parts = tuple(parse(part, f"{where}[{i}]", keywords) for i, part in enumerate(_listed(value, where)))
-        return _All(parts) if key == "all" else _AnyOf(parts)
-    if key == "not":
-        return _Not(parse(value, where, keywords))
-    if key in NUMBERS:
-        return _compare(key, mapping(value, where), where)
-    if key in CLAIMS:
-        if not isinstance(value, bool):
-            raise ConditionError(f"{where} must be true or false")
-        return _Claim(key, value, CLAIMS[key])
-    if key in CHOICES:
-        read, allowed = CHOICES[key]
-        return _Choice(key, tuple(_names(value, where, allowed)), read)
-    if key in ("tags", "keywords"):
-        return _bits(key, mapping(value, where), where, TAGS if key == "tags" else tuple(keywords))
-    raise ConditionError(f"{where} is not a term; use all, any, not, {', '.join(TERMS)}")
-
-
-def _compare(term: str, node: Mapping[str, object], where: str) -> Condition:
-    parts: list[Condition] = []
-    for comparator, bound in node.items():
-        if comparator not in COMPARATORS:
-            raise ConditionError(f"{where}.{comparator} is not a comparator; use {', '.join(COMPARATORS)}")
-        if isinstance(bound, bool) or not isinstance(bound, (int, float)):
-            raise ConditionError(f"{where}.{comparator} must be a number")
-        parts.append(Compare(term, comparator, float(bound), NUMBERS[term], COMPARATORS[comparator][0]))
-    return parts[0] if len(parts) == 1 else _All(tuple(parts))
-
-
-def _bits(term: str, node: Mapping[str, object], where: str, known: tuple[str, ...]) -> _Bits:
-    if len(node) != 1 or not {"any", "all"} >= set(node):
-        raise ConditionError(f"{where} must have one of any, all with a list of names")
-    ((how, names),) = node.items()
-    mask = sum({1 << known.index(name) for name in _names(names, f"{where}.{how}", known)})
-    return _Bits(term, mask, how == "all", known)
-
-
-def _names(value: object, where: str, allowed: Sequence[str]) -> list[str]:
-    names = [value] if isinstance(value, str) else list(_listed(value, where))
-    for name in names:
-        if name not in allowed:
-            raise ConditionError(f"{where}: {name!r} is not known; use {', '.join(allowed) or 'a list under keywords'}")
-    return [str(name) for name in names]
-
-
-def _listed(value: object, where: str) -> Sequence[object]:
-    if not isinstance(value, list) or not value:
-        raise ConditionError(f"{where} must be a list with at least one entry")
-    return value
+    for part in condition.parts if isinstance(condition, All) else (condition,):
+        if isinstance(part, Bits):
+            return part.mask << (_TAG_SHIFT if part.term == "tags" else _KEYWORD_SHIFT)
+        if isinstance(part, Choice) and part.term == "kind":
+            return sum([KIND_SIGNS[kind] for kind in part.wanted])
+    return 0
 
 
 def _figure(value: float | None) -> str:

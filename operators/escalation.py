@@ -24,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from operators.conditions import Facts
+from operators.conditions import Facts, signs_of
 from operators.parameters import HOUR
 from operators.rules import Rule
 
@@ -65,7 +65,7 @@ class Alarms(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Alerts raised in this session."""
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One transition of one alert, to be told."""
 
     step: Step
@@ -113,13 +113,14 @@ def evaluate(alarms: Alarms, facts: Facts, rules: tuple[Rule, ...]) -> tuple[Ala
     changes: list[Change] = []
     raised = alarms.raised_ms
     provisional = facts.turn.provisional
+    signs = signs_of(facts)
     moved = False
     for rule in rules:
         if provisional and rule.level > 1:
             continue
         before = known.get(rule.id)
         if before is None:
-            if not rule.raises.holds(facts):
+            if (rule.signs and not rule.signs & signs) or not rule.raises.holds(facts):
                 continue
             track, change = _while_holding(rule, Track(rule.id), facts, raised)
         else:

@@ -33,7 +33,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A person has resolved it: the rule alone does not open it again, unless it gets graver."""
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, gc=False):
     """What surrounds a transition: the place in the history, and the message that is just being read."""
 
     fold: Fold

@@ -40,7 +40,11 @@ Millis = Annotated[int, Meta(ge=0, le=7 * 24 * 3600 * 1000)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all records: immutable, fields by name only."""
+    """Base of all records: immutable, fields by name only.
+
+    `Turn`, `SessionUpdate` and `Message` may be given by position too: they are made for every event, and a call with
+    more than 15 names is several times as slow.
+    """
 
 
 class Origin(Record, frozen=True, kw_only=True):
@@ -217,7 +221,7 @@ class Scored(Record, frozen=True, kw_only=True):
     """Wall clock when scored; only for latency, never for results."""
 
 
-class Message(Record, frozen=True, kw_only=True):
+class Message(Record, frozen=True, gc=False):
     """What the keyed step gets to see of a scored utterance: numbers, ids, a short excerpt, and no more."""
 
     tenant: str
@@ -297,7 +301,7 @@ class StreamTime(Record, frozen=True, kw_only=True):
         return [(f"~{route}", self) for route in range(self.routes)]
 
 
-class Turn(Record, frozen=True, kw_only=True):
+class Turn(Record, frozen=True, gc=False):
     """The rolling values of one customer after one message, in event order (table `trajectory`)."""
 
     tenant: str
@@ -363,7 +367,7 @@ class Turn(Record, frozen=True, kw_only=True):
     model_version: str
 
 
-class SessionUpdate(Record, frozen=True, kw_only=True):
+class SessionUpdate(Record, frozen=True, gc=False):
     """One customer's session across channels, as known now; a higher version replaces it (table `sessions`)."""
 
     tenant: str

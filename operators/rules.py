@@ -15,7 +15,8 @@ import msgspec
 import yaml
 from msgspec import Meta
 
-from operators.conditions import Condition, ConditionError, Facts, bounds, needs_waiting, parse
+from operators.condition_parser import ConditionError, bounds, needs_waiting, parse
+from operators.conditions import Condition, Facts, needed_signs
 from operators.keywords import KeywordMatcher, has_words
 from operators.records import Channel, Route
 
@@ -131,6 +132,8 @@ class Rule(msgspec.Struct, frozen=True):
     """After so long an alert that nobody has acknowledged is told once more; 0: never."""
     waits: bool = False
     """Whether it is about waiting: raised by the passing of time, cleared by an answer."""
+    signs: int = 0
+    """Of these signs a message must show one for `raises` to hold; 0: it needs none. See `conditions.signs_of`."""
 
 
 class Rules:
@@ -225,6 +228,7 @@ def _rule(node: Mapping[str, object], index: int, keywords: list[str]) -> Rule:
         level_up=level_up,
         remind_ms=round(raw.remind * 1000),
         waits=waits,
+        signs=needed_signs(raises),
     )
 
 

@@ -16,7 +16,7 @@ ANSWERS = 16
 """Answers to alerts not known yet that are kept."""
 
 
-class CustomerState(msgspec.Struct, frozen=True):
+class CustomerState(msgspec.Struct, frozen=True, gc=False):
     """Everything kept of one customer between two messages."""
 
     tenant: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from operators.conditions import Facts, parse
+from operators.condition_parser import parse
+from operators.conditions import Facts
 from operators.rules import RuleError, Rules
 from tests.operators.customers import DEFAULT_RULES, reducer, run, turns
 from tests.strategies import message

@@ -6,10 +6,10 @@ ALTER TABLE {db}.v_sessions {on_cluster}
 
 ALTER TABLE {db}.v_escalations {on_cluster}
     COMMENT COLUMN steps 'Transitions so far, the raising included',
-    COMMENT COLUMN event_time 'When the message of the last transition was said or written',
+    COMMENT COLUMN event_time 'Event time of what made the last transition: a message, the passing of time, or an answer',
     COMMENT COLUMN acked_time 'When a supervisor first answered it, in any way: who resolves or judges an alert has seen it; NULL until then',
     COMMENT COLUMN closed_time 'When a supervisor resolved it; NULL until then',
-    COMMENT COLUMN cleared_time 'When the mood recovered or the session ended; NULL until then',
+    COMMENT COLUMN cleared_time 'When the job cleared it: the mood recovered, the session ended, or an answer said so; NULL until then',
     COMMENT COLUMN resolved_time 'The earlier of closed_time and cleared_time; NULL while open',
     COMMENT COLUMN verdict 'good_catch or false_alarm, the last one given; empty when none was',
     COMMENT COLUMN acted_by 'Pseudonym of the supervisor who acted first; empty when none did',

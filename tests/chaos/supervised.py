@@ -74,7 +74,7 @@ class SupervisedJob:
         self._log = folder / "launch.log"
         self._processes = processes
         self._metrics_port = free_port()
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "UNDERTONE_STATE_DIR": str(folder / "state"),
             "UNDERTONE_PROCESSES": str(processes),
@@ -91,7 +91,7 @@ class SupervisedJob:
         """Start the supervisor; a lock that dying workers still hold is waited for."""
         command = [sys.executable, "-m", "infra.launch", "--backoff", "0.1", "--backoff-cap", "0.2"]
         with self._log.open("ab") as log:
-            self._supervisor = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
+            self._supervisor = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
 
     def __enter__(self) -> SupervisedJob:
         self.start()
@@ -176,6 +176,13 @@ class SupervisedJob:
         """SIGTERM; the exit status."""
         self._supervisor.terminate()
         return self._supervisor.wait(PATIENCE_SECONDS)
+
+
+def finish(folder: Path, processes: int, settings: dict[str, str]) -> None:
+    """Let the job read the rest, undisturbed and at full speed."""
+    with SupervisedJob(folder, processes, settings) as job:
+        job.wait_until_done()
+        assert job.drain() == 0
 
 
 def _is_zombie(pid: int) -> bool:

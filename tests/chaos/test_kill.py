@@ -15,7 +15,7 @@ import pytest
 from infra import traffic
 from infra.kafka.broker import KafkaBroker
 from tests.chaos.stores import EmbeddedStore, SharedStore
-from tests.chaos.supervised import SupervisedJob, Topics
+from tests.chaos.supervised import SupervisedJob, Topics, finish
 from tests.chaos.verdict import verdict
 
 KILLS = 10
@@ -80,10 +80,3 @@ def test_broker_and_store_killed_and_a_worker_hung(kafka_broker: KafkaBroker, tm
             job.wait_for_progress(rng)
         finish(tmp_path, 2, settings)
         assert verdict(topics, store.read()) == {}
-
-
-def finish(folder: Path, processes: int, settings: dict[str, str]) -> None:
-    """Let the job read the rest, undisturbed and at full speed."""
-    with SupervisedJob(folder, processes, settings) as job:
-        job.wait_until_done()
-        assert job.drain() == 0

@@ -10,14 +10,23 @@ from flows.settings import Settings
 from tests.chaos.stores import Rows
 from tests.chaos.supervised import Topics
 from tests.kafka_traffic import identities
-from tests.oracle import Tables, expected, stub_parts
+from tests.oracle import Expected, Tables, expected, stub_parts
 from tests.store_reader import comparable, tables
 
 
 def verdict(topics: Topics, found: Rows) -> dict[str, Any]:
     """Differences between what a run left in tables and topics and what the oracle computes; empty when all is well."""
+    return judge(wanted(topics), topics, found)
+
+
+def wanted(topics: Topics) -> Expected:
+    """What the oracle computes of the source topic."""
     raws = topics.raws()
-    want = expected(raws, *stub_parts(Settings(reject_run_limit=len(raws)), now_ms()))
+    return expected(raws, *stub_parts(Settings(reject_run_limit=len(raws)), now_ms()))
+
+
+def judge(want: Expected, topics: Topics, found: Rows) -> dict[str, Any]:
+    """Differences of tables and topics from what is wanted."""
     differences = compare(comparable(want.tables), comparable(tables(found)))
     for name, ids in (("escalations", want.escalation_ids), ("dead_letters", want.dead_letter_ids)):
         assert len(want.tables[name]) > 20, "too little happened to show anything"

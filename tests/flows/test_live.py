@@ -13,6 +13,7 @@ from infra.embedded_kafka import MockCluster
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
 from tests.flows.test_pipeline import SETTINGS
 from tests.oracle import expected, stub_parts
+from tests.outputs import leaks, table_texts, topic_text
 from tests.store_reader import comparable, dump, tables
 
 SEED = 20
@@ -41,16 +42,15 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     outputs = {
         "log": log,
         "metrics": page,
-        **{topic: _text(brokers, topic) for topic in ("undertone.escalations", "undertone.dead_letters")},
-        **{table: repr(rows) for table, rows in dump(job.store, final=False).items()},
+        **{topic: topic_text(brokers, topic) for topic in ("undertone.escalations", "undertone.dead_letters")},
+        **table_texts(dump(job.store, final=False)),
     }
     secrets = traffic.planted(SEED, CUSTOMERS)
-    sources = _text(brokers, "undertone.events")
+    sources = topic_text(brokers, "undertone.events")
     used = [secret for secret in secrets if secret in sources]
     assert len(used) > 20
     assert "[CARD]" in outputs["scored_events"]
-    leaks = {name: [secret for secret in used if secret in text] for name, text in outputs.items()}
-    assert {name: found for name, found in leaks.items() if found} == {}
+    assert leaks(outputs, used) == {}
 
 
 def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: Path, mock_cluster: MockCluster) -> None:
@@ -75,7 +75,3 @@ def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: P
     assert {table: rows.keys() for table, rows in got.items()} == {table: rows.keys() for table, rows in wanted.items()}
     assert got == wanted
     assert not any(dict(row)["late"] for row in got["trajectory"].values())
-
-
-def _text(brokers: str, topic: str) -> str:
-    return "\n".join((raw.payload or b"").decode(errors="replace") for raw in read_topic(brokers, topic))

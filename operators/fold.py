@@ -73,7 +73,7 @@ class Folder:
         trajectory = self._trajectory(fold.mood, before, trajectory, entry, level[0])
         recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if customer else fold.recent
         changes: list[Change] = []
-        if alarms.tracks and ends_wait(entry):
+        if before.waiting_ms and ends_wait(entry):
             alarms, changes = answered(alarms, entry.event_ms, self.rules.waits)
         after = Fold(
             known,
@@ -94,14 +94,18 @@ class Folder:
     def rest(self, fold: Fold, until_ms: int, tenant: str, customer_key: int) -> tuple[Alarms, list[Change]]:
         """Let time pass after the last event, no further than the end of its session; the fold stays as it is."""
         session = fold.session
-        if session is None or not fold.alarms.tracks:
+        if session is None or not session.waiting_ms:
             return fold.alarms, []
         until_ms = min(until_ms, session.deadline_ms)
+        if until_ms - session.waiting_ms < self.rules.shortest_wait_ms:
+            return fold.alarms, []
         return pass_time(fold.alarms, until_ms, self.rules.waits, (tenant, customer_key, session.id))
 
     def ripens_ms(self, fold: Fold, after_ms: int) -> int | None:
         """Earliest event time after `after_ms` at which `rest` has something to say."""
         waits = self.rules.waits
+        if fold.session is None or not fold.session.waiting_ms:
+            return None
         dues = [due for track in fold.alarms.tracks if (due := ripe_ms(track, waits)) > after_ms]
         return min(dues, default=None)
 

@@ -145,6 +145,7 @@ class Rules:
         self.by_id = {rule.id: rule for rule in rules}
         self.waits = {rule.id: rule for rule in rules if rule.waits}
         """Rules about waiting, by id."""
+        self.shortest_wait_ms = min([rule.duration_ms for rule in self.waits.values()], default=0)
         self.keyword_lists = tuple(keywords)
         self._matcher = KeywordMatcher(keywords)
         self._scopes: dict[tuple[str, str, str, str], tuple[Rule, ...]] = {}

@@ -41,7 +41,7 @@ class Teller:
     def appended(self, state: CustomerState, step: Stepped, entry: Entry, message: Message) -> Said:
         """Tell what the customer's newest event changed, `state` being that before it."""
         out: list[Escalation] = []
-        if step.passed or _is_due(state, entry.event_ms):
+        if step.passed or ((state.told or state.answers) and _is_due(state, entry.event_ms)):
             state, out = self._passed(state, step.passed, entry.event_ms, self.at_rest(state))
         if step.changes:
             context = Context(step.fold, step.turn, entry, message, self._folder.rules)
@@ -152,8 +152,9 @@ class Teller:
 
 def _is_due(state: CustomerState, until_ms: int) -> bool:
     """Whether there is anything to tell by then but for what the fold says: a reminder, an answer that was kept."""
-    if state.told and alerts.reminders(state.told, until_ms):
-        return True
+    for item in state.told:
+        if 0 < item.remind_ms <= until_ms:
+            return True
     return any([given.at_ms <= until_ms and alerts.find(state.told, given.alert) for given in state.answers])
 
 

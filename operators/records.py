@@ -157,7 +157,7 @@ class Rejected(Record, frozen=True, kw_only=True):
     """Path of the offending field (our own schema's name, never a value), empty when none is to blame."""
 
 
-class Utterance(Record, frozen=True, kw_only=True):
+class Utterance(Record, frozen=True):
     """An event whose text is ready to score: cleaned for its channel, redacted, its customer pseudonymous.
 
     Events without text (opened, hold, transfer, rating ...) pass here too, with `text = ""`.

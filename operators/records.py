@@ -42,8 +42,8 @@ Millis = Annotated[int, Meta(ge=0, le=7 * 24 * 3600 * 1000)]
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all records: immutable, fields by name only.
 
-    `Turn`, `SessionUpdate` and `Message` may be given by position too: they are made for every event, and a call with
-    more than 15 names is several times as slow.
+    `Utterance`, `Message`, `Turn` and `SessionUpdate` may be given by position too: they are made for every event, and
+    a call with more than 15 names is several times as slow.
     """
 
 

@@ -165,6 +165,7 @@ def test_an_error_that_does_not_pass_stops_the_job(mock_cluster: MockCluster) ->
 def test_retention_that_overtakes_a_running_job_stops_it(mock_cluster: MockCluster) -> None:
     topic = fresh_topic(mock_cluster)
     fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 10)
+    mock_cluster.fail_requests(FETCH, [NOT_LEADER] * 5)  # nothing is fetched before the records are gone
     reader = Reader(source_of(mock_cluster, topic), f"0-{topic}", (1, 2, 0))
     mock_cluster.delete_records(topic, 0, 6)
     with pytest.raises(KafkaSourceError, match=r"offset 2 is no longer there: .*retention"):

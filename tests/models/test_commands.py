@@ -83,7 +83,7 @@ def labelled(count: int, sentiments: tuple[str, ...] = SENTIMENTS) -> list[dict[
     texts = {
         "negative": "I have been waiting for weeks and nobody answers, number {}",
         "neutral": "What is the status of order {}?",
-        "positive": "Thank you, order {} arrived early and is perfect",
+        "positive": "Thank you so much, parcel {} came early and it's perfect",
     }
     return [
         {

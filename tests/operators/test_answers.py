@@ -160,7 +160,8 @@ def test_a_replay_that_reads_all_feedback_first_tells_the_same(
 ) -> None:
     answers = [feedback(at_s + 0.5, action) for at_s, action in deeds]
     lived: list[Message | Feedback | int] = []
-    for item in sorted([*HISTORY, *answers], key=_second):
+    happened: list[Message | Feedback] = [*HISTORY, *answers]
+    for item in sorted(happened, key=_second):
         lived += [int(_second(item)) - LATENESS_MS // 1000, item] if lived else [item]
     live = play([*lived, 9000])
     replayed = play([*answers, *HISTORY, 9000], restart_at=frozenset(restarts))

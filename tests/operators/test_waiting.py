@@ -103,10 +103,29 @@ def test_waits_are_what_the_history_says_in_any_order_with_repeats_and_restarts(
 
 @STEADY
 @given(disorders(corrections=False))
-def test_nothing_is_said_that_a_message_within_lateness_proves_wrong(disorder: Disorder) -> None:
-    _, outputs = live(reducer(SHORT_GAPS, RULES), disorder.arrival)
+def test_time_alone_says_nothing_that_a_message_within_lateness_proves_wrong(disorder: Disorder) -> None:
+    machine = reducer(SHORT_GAPS, RULES)
+    state: CustomerState | None = None
+    by_time: set[str] = set()
+    stream_ms = 0
+    for sent in disorder.arrival:
+        state, outputs = machine.on_message(state, sent)
+        taken_back = {step.escalation_id for step in escalations(outputs) if step.transition == "retracted"}
+        assert not taken_back & by_time
+        stream_ms = max(stream_ms, sent.event_ms)
+        if machine.next_timer(state) <= stream_ms:
+            state, outputs = machine.on_tick(state, stream_ms)
+            by_time |= {step.escalation_id for step in escalations(outputs)}
 
-    assert "retracted" not in {step.transition for step in escalations(outputs)}
+
+def test_the_customers_next_event_tells_at_once_and_an_answer_that_it_overtook_takes_it_back() -> None:
+    machine = reducer(rules=RULES)
+    state, _ = machine.on_message(None, message(1, 0))
+    state, raised = machine.on_message(state, message(2, 91))
+    _, taken = machine.on_message(state, answer(3, 1))
+
+    assert told(raised) == [("raised", 60)]
+    assert "retracted" in {transition for transition, _ in told(taken)}
 
 
 @STEADY

@@ -60,7 +60,7 @@ class Teller:
     ) -> Said:
         """Tell what a history corrected from `index` on changes.
 
-        Of an alert that was told before, the last transition counts; one that never was is told from its beginning.
+        Of an alert that the world knows, the last transition counts; any other is told from its beginning.
         """
         told, last = state.told, steps[-1]
         if not told and not state.passed_ms and not any([step.passed or step.changes for step in steps]):
@@ -72,7 +72,7 @@ class Teller:
             lives.setdefault(change.track.alert, []).append((change, msgspec.structs.replace(context, message=None)))
         out: list[Escalation] = []
         for alert, life in lives.items():
-            for change, around in life if alerts.find(told, alert) is None else life[-1:]:
+            for change, around in life[-1:] if alerts.is_known(told, alert) else life:
                 told, said = alerts.tell(told, change, around)
                 out += [said] if said else []
         reopens = not _is_over(state, last)

@@ -152,7 +152,7 @@ class KafkaBroker:
 
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        command = [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
         command += self.login.format_arguments() if self.login else []
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:

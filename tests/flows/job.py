@@ -78,10 +78,12 @@ class LiveJob:
 
     def wait_for(self, name: str, at_least: float) -> None:
         """Wait until a metric has reached a value; fails loudly when the job died or nothing moves."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self.metric(name) < at_least:
+        deadline, before = time.monotonic() + PATIENCE_SECONDS, -1.0
+        while (now := self.metric(name)) < at_least:
+            if now > before:
+                deadline, before = time.monotonic() + PATIENCE_SECONDS, now
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{name} is {self.metric(name)}, not {at_least}; the job said: {self.log[-2000:]}")
+                raise AssertionError(f"{name} is {now}, not {at_least}; the job said: {self.log[-2000:]}")
             time.sleep(0.1)
 
     def wait_until_quiet(self) -> None:

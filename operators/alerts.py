@@ -51,7 +51,6 @@ def tell(told: History, change: Change, context: Context) -> tuple[History, Esca
     elif before.level == track.level and (before.state == state or (state == "active" and _settled_by_hand(before))):
         return told, None
     known = before is not None and before.state in _OPEN
-    anew = before is None or (change.step == "raised" and _taken_back(before))
     transition: Transition = "level_up" if change.step == "raised" and known else change.step
     rule = context.rules.by_id.get(track.rule)
     after = Told(
@@ -60,7 +59,7 @@ def tell(told: History, change: Change, context: Context) -> tuple[History, Esca
         1 if before is None else before.version + 1,
         state,
         track.level,
-        change.at_ms if before is None or anew else before.raised_ms,
+        change.at_ms if before is None else before.raised_ms,  # part of the row's key: it never changes
         change.at_ms,
         context.turn.session_id if before is None else before.session,
         change.at_ms + rule.remind_ms if rule and rule.remind_ms and state == "active" else 0,

@@ -171,7 +171,9 @@ class CustomerReducer:
         ring, ranks = remembered(state, tail[:count])
         settled, told = state.folds[count - 1], state.told
         if told:
-            told = alerts.prune(told, settled.place[0], settled.session.id if settled.session else "")
+            # Not by the place of the last message, which may have been taken back: time then says again what it said.
+            session = settled.session
+            told = alerts.prune(told, session.ended_ms if session else settled.place[0], session.id if session else "")
         return CustomerState(
             state.tenant,
             state.customer_key,

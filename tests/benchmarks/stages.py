@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from flows.live import make_reducer, now_ms
+from flows.live import calm_collector, make_reducer, now_ms
 from flows.settings import Settings
 from infra import traffic
 from operators import rows
@@ -32,6 +32,8 @@ def measure(events: int, customers: int = 2_000) -> None:
     settings = Settings(brokers="-", store="chdb:///-")
     rules, identity, now = Rules.load(settings.rules), Identity("bench"), now_ms()
     payloads = [sent.payload for sent in traffic.bulk(seed=5, n=events, customers=customers)]
+
+    calm_collector()
 
     def timed(stage: str, work: Callable[[], Iterable[ResultT]]) -> list[ResultT]:
         started = time.thread_time()

@@ -19,7 +19,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from flows.intake import Accepted
-from flows.live import make_intake, make_reducer, make_store, now_ms, recovery_store
+from flows.live import calm_collector, make_intake, make_reducer, make_store, now_ms, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.replay import ALWAYS, Tally, Window
 from flows.settings import Settings
@@ -142,5 +142,6 @@ def _job(settings: Settings, scorer: Scorer, state: Path) -> Took:
     )
     flow = pipeline(ends, timed, make_reducer(settings, rules), timers, rules.keyword_bits, shard="0")
     recovery = RecoveryConfig(str(recovery_store(settings)))
+    calm_collector()
     cli_main(flow, epoch_interval=timedelta(seconds=settings.epoch), recovery_config=recovery)
     return timed.took()

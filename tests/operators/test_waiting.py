@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from operators.customer_state import CustomerReducer, CustomerState, Output
 from operators.entry import hash64
 from operators.parameters import DAY, Parameters
-from operators.records import Message
+from operators.records import Escalation, Message
 from operators.rules import RuleError, Rules
 from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, escalations, reducer
 from tests.strategies import LATENESS_MS, START_MS, STEADY, Disorder, disorders, message, retraction
@@ -60,9 +60,16 @@ def told(outputs: Sequence[Output]) -> list[tuple[str, int]]:
 
 
 def standing(outputs: Sequence[Output]) -> set[tuple[int, str]]:
-    """When alerts were raised, and how they ended; those that were taken back left out."""
-    last = {step.escalation_id: step for step in escalations(outputs)}
-    return {(step.raised_ms, step.state) for step in last.values() if step.transition != "retracted"}
+    """When alerts were raised, anew if they were taken back before, and how they ended."""
+    raised: dict[str, int] = {}
+    last: dict[str, Escalation] = {}
+    for step in escalations(outputs):
+        last[step.escalation_id] = step
+        if step.transition == "retracted":
+            raised.pop(step.escalation_id)
+        elif step.transition == "raised":
+            raised.setdefault(step.escalation_id, step.event_ms)
+    return {(raised[name], step.state) for name, step in last.items() if step.transition != "retracted"}
 
 
 def expected(history: Iterable[Message], gap_ms: dict[str, int]) -> set[tuple[int, str]]:

@@ -48,12 +48,12 @@ def main() -> Dataflow:
     return build(Settings.from_env(os.environ), stop=drain_on_sigterm())
 
 
-def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) -> Dataflow:
-    """Make the dataflow with the real parts that `settings` name."""
+def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0, processes: int = 1) -> Dataflow:
+    """Make the dataflow with the real parts that `settings` name, for one of `processes` that read a share each."""
     rules = Rules.load(settings.rules)
     timers = Timers()
     return pipeline(
-        make_ends(settings, timers, stop),
+        make_ends(settings, timers, stop, (process_id, processes)),
         make_intake(settings, make_scorer(settings), now_ms),
         make_reducer(settings, rules),
         timers,
@@ -65,7 +65,7 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
 def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = ()) -> None:
     """Run until drained (SIGTERM) or failed. One worker; `addresses` of all processes when there are several."""
     stop = drain_on_sigterm()
-    flow = build(settings, stop, process_id=process_id)
+    flow = build(settings, stop, process_id=process_id, processes=len(addresses) or 1)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
     calm_collector()
     cli_main(
@@ -153,8 +153,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> Ends:
-    """Assemble source and sinks."""
+def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], share: tuple[int, int] = (0, 1)) -> Ends:
+    """Assemble source and sinks; `share` as in `ReadOptions`."""
     return Ends(
         source=KafkaSource(
             settings.brokers,
@@ -166,6 +166,7 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool]) -> E
                 batch=settings.batch,
                 credit=settings.credit,
                 routes=routes(settings.processes),
+                share=share,
                 recorded_idle_ms=int(settings.recorded_idle * 1000),
                 over_ms=max(GAP_MS.values()) + int(settings.allowed_lateness * 1000) + SECOND,
             ),

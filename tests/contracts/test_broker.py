@@ -98,6 +98,13 @@ def test_a_missing_topic_is_named(broker: Any) -> None:
         source_of(broker, topic, "never-made").list_parts()
 
 
+def test_processes_read_even_shares_of_all_partitions(broker: Any) -> None:
+    topics = (fresh_topic(broker, partitions=4), fresh_topic(broker, partitions=1))
+    shares = [source_of(broker, *topics, share=(number, 2)).list_parts() for number in (0, 1)]
+    assert sorted([part for share in shares for part in share]) == sorted(source_of(broker, *topics).all_parts())
+    assert [sum(topics[0] in part for part in share) for share in shares] == [2, 2]
+
+
 def test_an_empty_partition_is_caught_up(broker: Any) -> None:
     topic = fresh_topic(broker)
     reader = Reader(source_of(broker, topic), f"0-{topic}")

@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,9 @@ from models.text import normalise
 
 __all__ = ["DEFAULT", "SENTIMENTS", "TAGS", "BundleError", "FakeScorer", "OnnxScorer", "Scorer", "Scores"]
 
+CALL_TOKENS = 12
+"""What a call of the model costs beside its tokens, in tokens (3 ms against 0.25 ms on AVX2)."""
+MOST_ROWS = 64
 _LETTER_RUN = re.compile(r"[^\W\d_]")
 
 
@@ -102,6 +106,25 @@ def cut_middle(ids: list[int], limit: int) -> list[int]:
     return ids[:head] + ids[head - limit :]
 
 
+def chunk_ends(lengths: Sequence[int]) -> list[int]:
+    """Where to cut rows of ascending `lengths` into calls of the model, so that little is spent on padding.
+
+    A call costs about as much as `CALL_TOKENS` tokens whatever is in it, so a chunk goes on until padding the rows it
+    has to the next row's length would cost more than another call. Within 2 % of the best cuts there are.
+
+    >>> chunk_ends([5, 5, 6, 30, 31])
+    [3, 5]
+    """
+    ends: list[int] = []
+    start = padding = 0
+    for row, (before, length) in enumerate(pairwise(lengths), 1):
+        padding += (row - start) * (length - before)
+        if padding > CALL_TOKENS or row - start == MOST_ROWS:
+            ends.append(row)
+            start, padding = row, 0
+    return [*ends, len(lengths)] if lengths else ends
+
+
 def _same_length(texts: Sequence[str], channels: Sequence[str]) -> None:
     if len(texts) != len(channels):
         raise ValueError(f"{len(texts)} texts but {len(channels)} channels")
@@ -116,17 +139,15 @@ class OnnxScorer:
         tokenizer: Tokenizer,
         config: Config,
         calibration: Calibration,
-        *,
-        chunk: int = 32,
     ) -> None:
-        self.session, self.tokenizer, self.chunk = session, tokenizer, chunk
+        self.session, self.tokenizer = session, tokenizer
         self.config, self.calibration = config, calibration
         self._calibrator = Calibrator(calibration, config.tags)
         self._inputs = {one.name for one in session.get_inputs()}
 
     @classmethod
-    def load(cls, bundle_dir: Path = DEFAULT, *, threads: int = 1, chunk: int = 32) -> "OnnxScorer":
-        """Load and verify a bundle; `threads` is for one call of the model, `chunk` the most rows of a call.
+    def load(cls, bundle_dir: Path = DEFAULT, *, threads: int = 1) -> "OnnxScorer":
+        """Load and verify a bundle; `threads` is for one call of the model.
 
         Raises:
             BundleError: the bundle does not match its manifest, or cannot be read; the message names the file.
@@ -146,7 +167,7 @@ class OnnxScorer:
             session = open_session(model.read_bytes(), threads)
         except Exception as error:  # ONNX Runtime raises untyped exceptions of its own
             raise BundleError(f"{model}: ONNX Runtime cannot load it ({error})") from error
-        return cls(session, tokenizer, config, calibration, chunk=chunk)
+        return cls(session, tokenizer, config, calibration)
 
     @property
     def model_version(self) -> str:
@@ -173,12 +194,10 @@ class OnnxScorer:
 
     def chunks(self, encodings: Encodings) -> list[Chunk]:
         """Sort by length, cut into chunks, pad each to its longest row."""
-        lengths = np.array([len(ids) for ids in encodings.ids])
+        lengths = np.array([len(ids) for ids in encodings.ids], np.intp)
         order = np.argsort(lengths, kind="stable")
-        return [
-            self._chunk(encodings, order[start : start + self.chunk], lengths)
-            for start in range(0, len(order), self.chunk)
-        ]
+        ends = chunk_ends(lengths[order].tolist())
+        return [self._chunk(encodings, order[start:end], lengths) for start, end in zip([0, *ends], ends, strict=False)]
 
     def _chunk(self, encodings: Encodings, rows: npt.NDArray[np.intp], lengths: npt.NDArray[np.int_]) -> Chunk:
         longest = int(lengths[rows[-1]])

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from models.bundle import DEFAULT, MANIFEST, REQUIRED, BundleError, write_manifest
 from models.repeats import Repeats
-from models.scorer import SENTIMENTS, TAGS, Encodings, FakeScorer, OnnxScorer, Scorer, Scores
+from models.scorer import (
+    CALL_TOKENS,
+    MOST_ROWS,
+    SENTIMENTS,
+    TAGS,
+    Encodings,
+    FakeScorer,
+    OnnxScorer,
+    Scorer,
+    Scores,
+    chunk_ends,
+)
 
 TEXTS = [
     "Where is my parcel?",
@@ -116,16 +127,28 @@ def test_chunks_cover_every_row_once_and_stay_short(shipped: OnnxScorer) -> None
     encodings = shipped.encode([f"message number {i} " + "more " * (i % 9) for i in range(100)])
     chunks = shipped.chunks(encodings)
     assert sorted(int(i) for chunk in chunks for i in chunk.rows) == list(range(100))
-    assert all(len(chunk.rows) <= shipped.chunk for chunk in chunks)
+    assert all(len(chunk.rows) <= MOST_ROWS for chunk in chunks)
     for chunk in chunks:
         lengths = chunk.feed["attention_mask"].sum(axis=1)
         assert chunk.feed["input_ids"].shape[1] == lengths.max()
 
 
+@given(st.lists(st.integers(2, 128), max_size=200))
+def test_no_chunk_costs_more_padding_than_another_call(lengths: list[int]) -> None:
+    lengths.sort()
+    ends = chunk_ends(lengths)
+    chunks = [lengths[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    assert [length for chunk in chunks for length in chunk] == lengths
+    assert all(1 <= len(chunk) <= MOST_ROWS for chunk in chunks)
+    assert all(sum(chunk[-1] - length for length in chunk) <= CALL_TOKENS for chunk in chunks)
+
+
 def test_padding_does_not_change_a_row(shipped: OnnxScorer) -> None:
     ids = shipped.encode(["Where is my parcel?"]).ids[0]
+    pair = Encodings([ids, ids + ids[1:] * 2])
+    assert len(shipped.chunks(pair)) == 1
     alone = shipped.run(Encodings([ids]))[0][0]
-    padded = shipped.run(Encodings([ids, ids * 8]))[0][0]
+    padded = shipped.run(pair)[0][0]
     assert np.allclose(alone, padded, atol=1e-4)
 
 

@@ -17,6 +17,7 @@ _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _HANDLE = re.compile(r"(?<![\w.])@\w{1,30}")
 _PLACEHOLDER = re.compile(r"[\[<]([A-Z]{2,}(?:_[A-Z]+)*)(?:_\d+)?[\]>]")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _REPEATED_LETTER = re.compile(r"([A-Za-z])\1{2,}")
 _REPEATED_MARK = re.compile(r"([!?,~*_=\-#])\1{2,}")
 _DOTS = re.compile(r"\.{3,}|…")
@@ -48,6 +49,13 @@ def _name_emoji(text: str) -> str:
     return _EMOJI_NAME.sub(_emoji_words, named)
 
 
+def _join_surrogates(text: str) -> str:
+    """Halves of a character that were escaped apart become one; a half alone, which no tokenizer takes, U+FFFD."""
+    if not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def normalise(text: str) -> str:
     """Return `text` as the tokenizer of the model expects it. Pure.
 
@@ -63,7 +71,7 @@ def normalise(text: str) -> str:
     if "\\" in text:
         text = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text).replace('\\"', '"').replace("\\n", " ")
     if not text.isascii():
-        text = _name_emoji(text.translate(_QUOTES))
+        text = _name_emoji(_join_surrogates(text).translate(_QUOTES))
     text = _URL.sub("http", text)
     text = _HANDLE.sub("@user", text)
     text = _PLACEHOLDER.sub(lambda match: match.group(1).lower().replace("_", " "), text)

@@ -15,6 +15,8 @@ from models.text import MAX_CHARACTERS, normalise
         pytest.param("see https://t.co/x and www.x.org/y", "see http and http", id="links"),
         pytest.param("it&amp;#39;s", "it's", id="twice-escaped"),
         pytest.param("don\\u2019t", "don't", id="escaped-quote"),
+        pytest.param("late \\ud83d\\ude21 again", "late enraged face again", id="escaped-emoji"),
+        pytest.param("cut \\ud83d off \ud83d here", "cut \ufffd off \ufffd here", id="half-an-emoji"),
         pytest.param("don\u2019t \u201cwait\u201d", 'don\'t "wait"', id="curly-quotes"),
         pytest.param("great \U0001f621", "great enraged face", id="emoji"),
         pytest.param("sooooo late!!!!!!", "soo late!!", id="repeats"),
@@ -36,9 +38,12 @@ def test_a_long_text_keeps_both_ends() -> None:
     assert len(clean) <= MAX_CHARACTERS + 5
 
 
-@given(st.text(max_size=300))
+ANYTHING = st.text(st.characters() | st.characters(categories=["Cs"]) | st.sampled_from("\\ud8de0&;\n"), max_size=300)
+
+
+@given(ANYTHING)
 def test_any_text_is_cleaned_to_one_line_without_double_spaces(text: str) -> None:
     clean = normalise(text)
     assert clean == clean.strip()
     assert not any(mark in clean for mark in ("\n", "\t", "  "))
-    assert normalise(text) == clean
+    assert clean.encode().decode() == clean

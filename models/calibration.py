@@ -155,23 +155,48 @@ def _tag_fit(rows: LabelledLogits, index: int, precision: float, prior: TagFit |
     logits, targets = rows.tag_logits[known, index], rows.tags[known, index]
     truths = targets > 0.5
     positives = float(truths.sum())
-    scale, offset = fit_platt(logits, targets, weights[known]) if positives >= MIN_POSITIVES else (1.0, 0.0)
-    if prior:
-        scale = _shrunk(scale, prior.scale, positives, SHRINK_POSITIVES)
-        offset = _shrunk(offset, prior.offset, positives, SHRINK_POSITIVES)
+    scale, offset = _scaling(logits, targets, weights[known], positives, prior)
     probabilities = sigmoid(scale * logits + offset)
     base = threshold_for_precision(probabilities, truths, precision)
-    if base == NEVER and prior:
-        base = prior.thresholds[GLOBAL]
+    shipped = _moved(prior, scale, offset) if prior else {}
+    if prior:
+        base = _shrunk(base, shipped[GLOBAL], positives if base != NEVER else 0.0, SHRINK_POSITIVES)
     thresholds = {GLOBAL: round(base, 4)}
     names = np.asarray(rows.channels)[known]
     for channel in CHANNELS:
         mine = names == channel
         own = threshold_for_precision(probabilities[mine], truths[mine], precision)
-        before = prior.thresholds.get(channel, base) if prior else base
         count = float(truths[mine].sum()) if own != NEVER else 0.0
-        thresholds[channel] = round(_shrunk(own, before, count, SHRINK_POSITIVES), 4)
+        thresholds[channel] = round(_shrunk(own, shipped.get(channel, base), count, SHRINK_POSITIVES), 4)
     return TagFit(scale=scale, offset=offset, thresholds=thresholds)
+
+
+def _scaling(
+    logits: Floats, targets: Floats, weights: Floats, positives: float, prior: TagFit | None
+) -> tuple[float, float]:
+    """Platt scaling, drawn towards the prior; without enough positives the prior itself, or the identity."""
+    if positives < MIN_POSITIVES:
+        return (prior.scale, prior.offset) if prior else (1.0, 0.0)
+    scale, offset = fit_platt(logits, targets, weights)
+    if not prior:
+        return scale, offset
+    return (
+        _shrunk(scale, prior.scale, positives, SHRINK_POSITIVES),
+        _shrunk(offset, prior.offset, positives, SHRINK_POSITIVES),
+    )
+
+
+def _moved(prior: TagFit, scale: float, offset: float) -> dict[str, float]:
+    """The prior's thresholds under a new scaling, at the same logits: where nothing new is known, flags stay."""
+
+    def same_place(threshold: float) -> float:
+        if threshold >= 1.0:
+            return threshold
+        at_least = max(threshold, 1e-4)
+        logit = (np.log(at_least / (1 - at_least)) - prior.offset) / prior.scale
+        return float(sigmoid(scale * logit + offset))
+
+    return {channel: same_place(threshold) for channel, threshold in prior.thresholds.items()}
 
 
 def _abstentions(rows: LabelledLogits, temperature: Mapping[str, float], share: float) -> dict[str, float]:
@@ -199,7 +224,8 @@ def fit(
     names = np.asarray(rows.channels)
     limits = _abstentions(rows, temperature, abstain_share)
     if prior:
-        counts = {name: float((names == name).sum()) for name in limits} | {GLOBAL: float(len(names))}
+        judged = names[rows.sentiment >= 0]
+        counts = {name: float((judged == name).sum()) for name in limits} | {GLOBAL: float(len(judged))}
         limits = {
             name: round(_shrunk(limit, prior.abstain_below[name], counts[name], SHRINK_ROWS), 4)
             for name, limit in limits.items()

@@ -1,10 +1,16 @@
 """Measure the model on labelled rows: `python -m models.evaluate --data F.jsonl[.gz] ... [--json]`.
 
 A row needs `text`; `sentiment` (negative, neutral, positive or null) and `emotions` (a list of the tags that hold, or
-{tag: true/false}, or null) are what it is measured against; `channel` picks the calibration. Rows of the shared
-training sets are read with their own label names (docs/model-training.md); `--held-out` keeps those never trained on.
-Printed per channel and overall: macro-F1, macro recall, accuracy with 95 % intervals, expected calibration error,
+{tag: true/false}, or null) are what it is measured against; `channel` picks the calibration, as in `models.score`.
+Rows of the shared training sets (by their `source`) are read with their own label names (docs/model-training.md);
+`--held-out` keeps those never trained on. What is not measured (not held out; a survey answer whose label cannot be
+told without its question) is counted as left out.
+Printed overall and per channel: macro-F1, macro recall, accuracy, expected calibration error, share of wrong signs,
 accuracy on the rows it did not abstain from; per tag: AUC, average precision, precision and recall of its flag.
+Brackets are 95 % intervals. `--json` also has the intervals left out here, confusion matrices (rows are truths), and
+the tags of each channel.
+
+Exit status: 0; 2 wrong arguments, data or bundle (the reason, with file and line, is on standard error).
 """
 
 import argparse
@@ -12,75 +18,81 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from models.bundle import DEFAULT, BundleError
 from models.calibration import expected_error
-from models.jsonl import Progress, Row, RowError, batches, labels_of, read_rows
+from models.jsonl import Line, Progress, RowError, batches, channel_of, labels_of, read_rows, text_of
 from models.measures import auc, average_precision, bootstrap, confusion, macro_f1, macro_recall, wilson
 from models.scorer import TAGS, OnnxScorer, Scorer, Scores
-from models.sources import READERS
+from models.sources import READERS, Example
 
-BATCH = 512
 Block = dict[str, Any]
+
+
+class Labelled(NamedTuple):
+    """A text with what people said of it: sentiment -1 and NaN for a tag mean 'not annotated'."""
+
+    text: str
+    channel: str
+    sentiment: int
+    tags: list[float]
 
 
 @dataclass
 class Judged:
-    """Scores and labels of many rows, as parallel lists of arrays."""
+    """Scores and labels of many rows, one array a batch."""
 
     scores: list[Scores] = field(default_factory=list)
     channels: list[str] = field(default_factory=list)
-    sentiment: list[int] = field(default_factory=list)
-    tags: list[list[float]] = field(default_factory=list)
-    """1, 0, or NaN where a tag was not annotated."""
+    sentiment: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    tags: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    left_out: int = 0
 
-    def add(
-        self, scores: Scores, channels: Sequence[str], sentiment: Sequence[int], tags: Sequence[list[float]]
-    ) -> None:
+    def add(self, batch: Sequence[Labelled], scores: Scores) -> None:
         """Append a batch."""
         self.scores.append(scores)
-        self.channels += channels
-        self.sentiment += sentiment
-        self.tags += tags
+        self.channels += [sys.intern(row.channel) for row in batch]
+        self.sentiment.append(np.array([row.sentiment for row in batch], np.int64))
+        self.tags.append(np.array([row.tags for row in batch], np.float32))
 
 
-def _tag_row(tags: dict[str, bool]) -> list[float]:
-    return [float(tags[tag]) if tag in tags else float("nan") for tag in TAGS]
-
-
-def _labels(path: Path, number: int, row: Row, held_out: bool) -> tuple[int, list[float]] | None:
-    reader = READERS.get(str(row.get("source")))
+def _labels(path: Path, line: Line, held_out: bool) -> tuple[int, list[float]] | None:
+    reader = READERS.get(str(line.row.get("source")))
     if reader is None:
-        sentiment, tags = labels_of(path, number, row)
-        return None if held_out else (sentiment, _tag_row(tags))
-    made = reader(row)
-    example = made[0] if isinstance(made, list) else made
+        sentiment, named = labels_of(path, line.number, line.row)
+        return None if held_out else (sentiment, [float(named.get(tag, "nan")) for tag in TAGS])
+    try:
+        made = reader(line.row)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"a row of source '{line.row['source']}' lacks the fields of the shared sets"
+        raise RowError(f"{path}:{line.number}: {reason} ({type(error).__name__}: {error})") from error
+    example: Example | None = made[0] if isinstance(made, list) else made
     if example is None or (held_out and example.part != "dev"):
         return None
     pairs = zip(example.tag_targets, example.tags_annotated, strict=True)
     return example.sentiment, [target if known else float("nan") for target, known in pairs]
 
 
-def _labelled(path: Path, held_out: bool) -> Iterator[tuple[Row, int, list[float]]]:
-    for number, row in read_rows(path):
-        labels = _labels(path, number, row, held_out)
-        if labels is not None:
-            yield row, *labels
+def _labelled(path: Path, held_out: bool, judged: Judged) -> Iterator[Labelled]:
+    for line in read_rows(path):
+        labels = _labels(path, line, held_out)
+        if labels is None:
+            judged.left_out += 1
+        else:
+            yield Labelled(text_of(line.row), channel_of(line.row), *labels)
 
 
 def judge(paths: Sequence[Path], scorer: Scorer, *, held_out: bool = False) -> Judged:
     """Score every labelled row of the files."""
     judged, progress = Judged(), Progress("evaluated")
     for path in paths:
-        for batch in batches(_labelled(path, held_out), BATCH):
-            rows, sentiment, tags = zip(*batch, strict=True)
-            channels = [row.get("channel") or "" for row in rows]
-            scores = scorer.score([row["text"] for row in rows], channels)
-            judged.add(scores, channels, list(sentiment), list(tags))
+        for batch in batches(_labelled(path, held_out, judged), lambda row: len(row.text)):
+            judged.add(batch, scorer.score([row.text for row in batch], [row.channel for row in batch]))
             progress.add(len(batch))
     return judged
 
@@ -125,45 +137,97 @@ def tag_block(scores: Any, flags: Any, truths: Any) -> Block:
 
 def summarise(judged: Judged) -> Block:
     """The report of everything judged."""
+    report: Block = {"rows": len(judged.channels), "left_out": judged.left_out, "channels": {}, "tags": {}}
+    report["channel_tags"] = {}
     if not judged.scores:
-        return {"rows": 0, "channels": {}, "tags": {}}
+        return report
     p = np.concatenate([scores.p for scores in judged.scores])
     abstained = np.concatenate([scores.abstained for scores in judged.scores])
     tag_scores = np.concatenate([scores.tags for scores in judged.scores])
     flags = np.concatenate([scores.flagged for scores in judged.scores])
-    truths, names, tags = np.array(judged.sentiment), np.array(judged.channels), np.array(judged.tags)
-    report: Block = {"rows": len(truths), "channels": {}, "tags": {}}
+    truths, tags = np.concatenate(judged.sentiment), np.concatenate(judged.tags)
+    names = np.array(judged.channels)
     for channel in ("all", *sorted(set(judged.channels))):
-        chosen = (truths >= 0) & ((names == channel) | (channel == "all"))
-        if chosen.any():
-            report["channels"][channel or "none"] = sentiment_block(p[chosen], abstained[chosen], truths[chosen])
-    for place, tag in enumerate(TAGS):
-        known = ~np.isnan(tags[:, place])
+        mine = (names == channel) | (channel == "all")
+        known = mine & (truths >= 0)
         if known.any():
-            report["tags"][tag] = tag_block(tag_scores[known, place], flags[known, place], tags[known, place])
+            report["channels"][channel or "none"] = sentiment_block(p[known], abstained[known], truths[known])
+        of_tags = _tag_blocks(tag_scores[mine], flags[mine], tags[mine])
+        if channel == "all":
+            report["tags"] = of_tags
+        elif of_tags:
+            report["channel_tags"][channel or "none"] = of_tags
     return report
 
 
-def as_text(report: Block) -> str:
-    """The report as a table for people."""
-    lines = [
-        f"{report['rows']} rows",
-        "",
-        "channel     rows   macro-F1  macro recall  accuracy  ECE     kept   accuracy kept",
+def _tag_blocks(scores: Any, flags: Any, truths: Any) -> Block:
+    """The block of each tag that was annotated; arrays are [n, tags], NaN in `truths` where it was not."""
+    found: Block = {}
+    for place, tag in enumerate(TAGS):
+        known = ~np.isnan(truths[:, place])
+        if known.any():
+            found[tag] = tag_block(scores[known, place], flags[known, place], truths[known, place])
+    return found
+
+
+def _number(value: float | None, interval: Sequence[float] | None = None) -> str:
+    """A measure for the eye, with its interval; "-" where it is not defined.
+
+    >>> _number(0.71234, (0.7, 0.72)), _number(None), _number(float("nan"))
+    ('0.712 (0.700-0.720)', '-', '-')
+    """
+    if value is None or np.isnan(value):
+        return "-"
+    return f"{value:.3f}" + (f" ({interval[0]:.3f}-{interval[1]:.3f})" if interval else "")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in columns as wide as their widest cell: the first to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
     ]
-    for channel, b in report["channels"].items():
-        lines.append(
-            f"{channel:<10} {b['rows']:>6}   {b['macro_f1']:.3f}     {b['macro_recall']:.3f}         "
-            f"{b['accuracy']:.3f}     {b['calibration_error']:.3f}   {b['kept_share']:.2f}"
-            f"   {b['kept_accuracy'] or 0:.3f}"
-        )
-    lines += ["", "tag              rows   positives  AUC    average precision  flag precision  flag recall"]
-    for tag, b in report["tags"].items():
-        lines.append(
-            f"{tag:<15} {b['rows']:>6}   {b['positives']:>6}     {b['auc']:.3f}  {b['average_precision']:.3f}"
-            f"              {b['flag_precision'] or 0:.3f}           {b['flag_recall'] or 0:.3f}"
-        )
-    return "\n".join(lines)
+
+
+def as_text(report: Block) -> str:
+    """The report as tables for people."""
+    left_out = f", {report['left_out']} left out" if report["left_out"] else ""
+    sentiment = [
+        ("channel", "rows", "macro recall", "macro-F1", "accuracy", "ECE", "wrong sign", "kept", "accuracy kept"),
+        *(
+            (
+                channel,
+                str(b["rows"]),
+                _number(b["macro_recall"], b["macro_recall_interval"]),
+                _number(b["macro_f1"]),
+                _number(b["accuracy"], b["accuracy_interval"]),
+                _number(b["calibration_error"]),
+                _number(b["wrong_sign"]),
+                _number(b["kept_share"]),
+                _number(b["kept_accuracy"]),
+            )
+            for channel, b in report["channels"].items()
+        ),
+    ]
+    tags = [
+        ("tag", "rows", "positives", "AUC", "average precision", "flag precision", "flag recall"),
+        *(
+            (
+                tag,
+                str(b["rows"]),
+                str(b["positives"]),
+                _number(b["auc"], b["auc_interval"]),
+                _number(b["average_precision"], b["average_precision_interval"]),
+                _number(b["flag_precision"], b["flag_precision_interval"]),
+                _number(b["flag_recall"]),
+            )
+            for tag, b in report["tags"].items()
+        ),
+    ]
+    return "\n".join([f"{report['rows']} rows{left_out}", "", *_table(sentiment), "", *_table(tags)])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m models.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="F", help="JSON Lines, .gz or not")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="F", help="JSON Lines, gzipped or not")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--held-out", action="store_true", help="of the shared sets, only rows never trained on")
     parser.add_argument(

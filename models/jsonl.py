@@ -1,13 +1,15 @@
 """JSON Lines, plain or gzipped, read and written one row at a time, with errors that name file, line and field."""
 
 import gzip
+import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 import msgspec
 
@@ -16,53 +18,119 @@ from models.labels import SENTIMENTS, TAGS
 Row = dict[str, Any]
 T = TypeVar("T")
 REPORT_SECONDS = 5.0
+GZIP_MARK = b"\x1f\x8b"
+LONGEST_LINE = 64 << 20
+"""Bytes; a longer line is refused, or a file without line ends would be read whole."""
+BATCH_ROWS = 512
+BATCH_BYTES = 8 << 20
+"""A batch ends at whichever of the two it reaches first, so that long texts do not add up in memory."""
 
 
 class RowError(ValueError):
     """A row that cannot be used; the message names file, line and field, never the text."""
 
 
-def _open(path: Path) -> Iterator[bytes]:
-    if str(path) == "-":
-        yield from sys.stdin.buffer
-        return
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
-        yield from lines
+class Line(NamedTuple):
+    """A row and where it came from."""
+
+    number: int
+    """From 1."""
+    row: Row
+    size: int
+    """Bytes of its line."""
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield (line number, row); blank lines are skipped; `-` reads standard input.
+def stop(error: RowError) -> None:
+    """What to do with a bad row unless told otherwise."""
+    raise error
+
+
+class Skipped:
+    """Counts bad rows instead of stopping at the first: pass it to `read_rows`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: RowError | None = None
+
+    def __call__(self, error: RowError) -> None:
+        """Count one."""
+        self.count += 1
+        self.first = self.first or error
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Lines of a file or, for `-`, of standard input; gzip is told by its first bytes, whatever the name ends in."""
+    with ExitStack() as stack:
+        stream: Any = sys.stdin.buffer if str(path) == "-" else stack.enter_context(path.open("rb"))
+        if stream.peek(2)[:2] == GZIP_MARK:
+            stream = stack.enter_context(gzip.open(stream, "rb"))
+        while line := stream.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise OSError(f"a line is longer than {LONGEST_LINE >> 20} MiB: one JSON object a line is expected")
+            yield line
+
+
+def read_rows(path: Path, on_bad: Callable[[RowError], None] = stop) -> Iterator[Line]:
+    """Yield the rows of a file; blank lines are skipped; `-` reads standard input.
+
+    Args:
+        path: UTF-8, with or without a byte order mark, any line ends, gzipped or not.
+        on_bad: Called for a line that is not a JSON object or has no usable `text`; reading goes on if it returns.
 
     Raises:
-        RowError: a line is not a JSON object, or has no `text`.
+        RowError: the file cannot be read, or `on_bad` raised it.
     """
     try:
-        for number, line in enumerate(_open(path), start=1):
-            if line.strip():
-                yield number, _row(path, number, line)
-    except (OSError, EOFError) as error:
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = _row(path, number, line)
+            except RowError as error:
+                on_bad(error)
+            else:
+                yield Line(number, row, len(line))
+    except (OSError, EOFError, zlib.error) as error:
         raise RowError(f"{path}: {error}") from error
 
 
 def _row(path: Path, number: int, line: bytes) -> Row:
     try:
-        row = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        row = _decoded(line)
+    except (ValueError, RecursionError) as error:
         raise RowError(f"{path}:{number}: not valid JSON ({error})") from None
     if not isinstance(row, dict):
         raise RowError(f"{path}:{number}: a row must be a JSON object")
-    _check(path, number, row, "text", str, required=True)
-    _check(path, number, row, "channel", str)
+    if "text" not in row:
+        raise RowError(f"{path}:{number}: field 'text' is missing")
+    for name in ("text", "channel"):
+        if not isinstance(row.get(name), str | None):
+            raise RowError(f"{path}:{number}: field '{name}' must be a string or null")
     return row
 
 
-def _check(path: Path, number: int, row: Row, name: str, kind: type, *, required: bool = False) -> None:
-    value = row.get(name)
-    if value is None and not required:
-        return
-    if not isinstance(value, kind):
-        found = "missing" if name not in row else f"a {type(value).__name__}"
-        raise RowError(f"{path}:{number}: field '{name}' must be a {kind.__name__}, but is {found}")
+def _decoded(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Python's reader takes what Python's writer makes and the fast one refuses: NaN, half a surrogate pair (a text
+        # that was cut within an emoji), a byte order mark. The half becomes "?", or it could not be written again.
+        forgiven = json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace")
+        return json.loads(forgiven)
+
+
+def text_of(row: Row) -> str:
+    """The text of a row; null, as tables write a missing value, is empty: nothing to judge, so abstained from."""
+    return row["text"] or ""
+
+
+def channel_of(row: Row) -> str:
+    """The channel of a row as the calibration names it; whatever it does not know gets the global fit.
+
+    >>> channel_of({"channel": " Chat"}), channel_of({"channel": None}), channel_of({})
+    ('chat', '', '')
+    """
+    return (row.get("channel") or "").strip().lower()
 
 
 def labels_of(path: Path, number: int, row: Row) -> tuple[int, dict[str, bool]]:
@@ -81,7 +149,7 @@ def labels_of(path: Path, number: int, row: Row) -> tuple[int, dict[str, bool]]:
     if named is None:
         tags = {}
     elif isinstance(named, list):
-        tags = {tag: tag in named for tag in TAGS} if set(named) <= set(TAGS) else {}
+        tags = {tag: tag in named for tag in TAGS} if all(name in TAGS for name in named) else {}
     elif isinstance(named, dict):
         tags = {tag: named[tag] >= 0.5 for tag in TAGS if isinstance(named.get(tag), int | float)}
     else:
@@ -89,14 +157,21 @@ def labels_of(path: Path, number: int, row: Row) -> tuple[int, dict[str, bool]]:
     return (SENTIMENTS.index(sentiment) if sentiment else -1), tags
 
 
-def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Consecutive lists of at most `size`.
+def batches(items: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
+    """Consecutive lists, each ended by `BATCH_ROWS` items or by `BATCH_BYTES` of what `weigh` says, whichever is first.
 
-    >>> list(batches("abcde", 2))
-    [['a', 'b'], ['c', 'd'], ['e']]
+    >>> [len(batch) for batch in batches(range(BATCH_ROWS + 1), lambda item: 0)]
+    [512, 1]
     """
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
+    batch: list[T] = []
+    weight = 0
+    for item in items:
+        batch.append(item)
+        weight += weigh(item)
+        if len(batch) == BATCH_ROWS or weight >= BATCH_BYTES:
+            yield batch
+            batch, weight = [], 0
+    if batch:
         yield batch
 
 
@@ -119,17 +194,23 @@ class Progress:
 
 
 class Writer:
-    """Writes rows to a file that appears under its name only when complete; `-` writes standard output."""
+    """Writes rows to a file that appears under its name only when complete; `-` writes standard output.
+
+    A target that is no ordinary file (a pipe, `/dev/null`) is written to directly: replacing it would destroy it.
+    Equal rows give equal bytes, gzipped too.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
+        self.direct = path.exists() and not path.is_file()
         if str(path) == "-":
             self.stream: Any = sys.stdout.buffer
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            zipped = path.suffix == ".gz"
-            self.stream = gzip.GzipFile(self.partial, "wb", 5) if zipped else self.partial.open("wb")
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = (path if self.direct else self.partial).open("wb")
+        zipped = path.suffix == ".gz"
+        self.stream = gzip.GzipFile("", "wb", 5, self.file, mtime=0) if zipped else self.file
 
     def write(self, rows: Sequence[Row]) -> None:
         """Append rows."""
@@ -144,6 +225,9 @@ class Writer:
             self.stream.flush()
             return
         self.stream.close()
+        self.file.close()
+        if self.direct:
+            return
         if failed:
             self.partial.unlink()
         else:

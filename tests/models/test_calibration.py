@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.calibration import (
+    MIN_POSITIVES,
     NEVER,
     Calibration,
     Calibrator,
@@ -75,6 +76,37 @@ def test_few_rows_move_a_prior_less_than_many() -> None:
     many = fit(drawn(3000, temperature=3.0, seed=2), prior=prior).temperature["chat"]
     assert prior.temperature["chat"] < few < many
     assert few - prior.temperature["chat"] < 0.5 * (many - prior.temperature["chat"])
+
+
+def test_few_positives_move_a_tags_threshold_less_than_many() -> None:
+    prior = fit(drawn(3000), precision=0.5)
+    shipped, few, many = (
+        made.tags["anger"].thresholds["global"]
+        for made in (
+            prior,
+            fit(drawn(20, seed=2), precision=0.9, prior=prior),
+            fit(drawn(3000), precision=0.9, prior=prior),
+        )
+    )
+    assert shipped < few < many
+    assert few - shipped < 0.6 * (many - shipped)
+
+
+def test_a_tag_with_too_few_positives_keeps_the_prior() -> None:
+    prior = fit(drawn(3000))
+    tags = np.zeros((60, len(TAGS)))
+    tags[: MIN_POSITIVES - 1] = 1.0
+    assert fit(drawn(60)._replace(tags=tags), prior=prior).tags == prior.tags
+
+
+def test_labels_of_one_channel_leave_the_flags_of_others_alone() -> None:
+    prior = fit(drawn(3000))
+    many_positives = drawn(600, seed=3)._replace(tags=np.ones((600, len(TAGS))))
+    fitted = fit(many_positives, prior=prior)
+    assert fitted.tags["anger"].offset > prior.tags["anger"].offset + 0.5
+    fresh = drawn(500, channel="survey", seed=4)
+    before, after = (Calibrator(one).apply(*fresh[:3]).flagged for one in (prior, fitted))
+    assert (before == after).mean() > 0.99
 
 
 def test_equal_fits_have_equal_versions_and_others_differ() -> None:

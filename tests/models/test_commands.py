@@ -2,14 +2,20 @@
 
 import gzip
 import json
+import os
 import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from models import calibrate, evaluate, score
+from models import calibrate, evaluate, jsonl, score
 from models.bundle import DEFAULT, verify
+from models.calibration import LabelledLogits, expected_error, fit, softmax
 from models.scorer import SENTIMENTS, TAGS, OnnxScorer
 
 ROWS: list[dict[str, Any]] = [
@@ -47,19 +53,21 @@ def test_score_adds_fields_and_keeps_the_rest(tmp_path: Path, source: str, targe
 
 
 def test_score_reads_more_rows_than_one_batch(tmp_path: Path) -> None:
-    rows = [{"id": i, "text": f"order {i}"} for i in range(score.BATCH + 5)]
+    rows = [{"id": i, "text": f"order {i}"} for i in range(jsonl.BATCH_ROWS + 5)]
     assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0
-    assert [row["id"] for row in read(tmp_path / "g.jsonl")] == list(range(score.BATCH + 5))
+    assert [row["id"] for row in read(tmp_path / "g.jsonl")] == list(range(jsonl.BATCH_ROWS + 5))
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": 5}', "f.jsonl:2: field 'text' must be a str, but is a int"),
-        ('{"txt": "secret words"}', "f.jsonl:2: field 'text' must be a str, but is missing"),
-        ('{"text": "secret words", "channel": 3}', "f.jsonl:2: field 'channel' must be a str"),
+        ('{"text": 5}', "f.jsonl:2: field 'text' must be a string or null"),
+        ('{"txt": "secret words"}', "f.jsonl:2: field 'text' is missing"),
+        ('{"text": "secret words", "channel": 3}', "f.jsonl:2: field 'channel' must be a string or null"),
         ('["secret words"]', "f.jsonl:2: a row must be a JSON object"),
         ('{"text": "secret words"', "f.jsonl:2: not valid JSON"),
+        ('{"text": secret words}', "f.jsonl:2: not valid JSON"),
+        ('{"text": ' + "[" * 5000, "f.jsonl:2: not valid JSON"),
     ],
 )
 def test_a_bad_row_stops_with_its_place_and_without_its_text(
@@ -72,6 +80,109 @@ def test_a_bad_row_stops_with_its_place_and_without_its_text(
     assert message in errors
     assert "secret" not in errors
     assert sorted(file.name for file in tmp_path.iterdir()) == ["f.jsonl"]
+
+
+ODD = [
+    pytest.param(b'\xef\xbb\xbf{"text": "fine"}\r\n\r\n{"text": "ok"}', ["fine", "ok"], id="byte-order-mark-and-crlf"),
+    pytest.param(b'\n  \n{"text": "fine"}\n\n', ["fine"], id="blank-lines"),
+    pytest.param(b'{"text": null, "channel": ""}\n', [None], id="null"),
+    pytest.param(b'{"text": "late \\ud83d", "rank": NaN}\n', ["late ?"], id="cut-emoji-and-nan"),
+    pytest.param(b'{"text": "late \\ud83d\\ude21"}\n', ["late \U0001f621"], id="emoji"),
+    pytest.param(b'{"text": "\\u0000\\u2028"}\n', ["\0\u2028"], id="control-characters"),
+    pytest.param(json.dumps({"text": "why " * 300_000}).encode(), ["why " * 300_000], id="1.2-mb"),
+    pytest.param(b'{"text": "a", "channel": "Carrier Pigeon", "sentiment": 5, "": {}}', ["a"], id="odd-fields"),
+    pytest.param(gzip.compress(b'{"text": "fine"}\n'), ["fine"], id="gzip-by-its-content"),
+    pytest.param(b"", [], id="empty"),
+]
+
+
+@pytest.mark.parametrize(("content", "texts"), ODD)
+def test_odd_but_usable_input_gets_a_row_each(tmp_path: Path, content: bytes, texts: list[str | None]) -> None:
+    (tmp_path / "f.jsonl").write_bytes(content)
+    assert score.main(["--in", str(tmp_path / "f.jsonl"), "--out", str(tmp_path / "g.jsonl")]) == 0
+    scored = read(tmp_path / "g.jsonl")
+    assert [row["text"] for row in scored] == texts
+    assert all(row["label"] in SENTIMENTS for row in scored)
+    assert all(row["abstained"] for row in scored if not row["text"])
+
+
+def test_a_channel_is_known_in_any_case_and_an_unknown_one_is_as_none(tmp_path: Path) -> None:
+    names = ["survey", " SURVEY ", "telex", None]
+    rows = [{"text": "I guess it's fine.", "channel": name} for name in names]
+    assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0
+    scored = read(tmp_path / "g.jsonl")
+    assert [row["channel"] for row in scored] == names
+    p = [row["p_neutral"] for row in scored]
+    assert p[0] == p[1] != p[2] == p[3]
+
+
+def test_bad_lines_are_left_out_on_request_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "f.jsonl"
+    source.write_text('{"text": "one"}\n{"txt": "secret"}\n"secret"\n{"text": "two"}\n', encoding="utf-8")
+    assert score.main(["--in", str(source), "--out", str(tmp_path / "g.jsonl"), "--skip-bad"]) == 0
+    assert [row["text"] for row in read(tmp_path / "g.jsonl")] == ["one", "two"]
+    said = capsys.readouterr().err
+    assert "left out 2 bad lines" in said
+    assert "f.jsonl:2: field 'text' is missing" in said
+    assert "secret" not in said
+
+
+def test_a_batch_ends_before_long_texts_add_up() -> None:
+    sizes = [3 << 20] * 7
+    assert [len(batch) for batch in jsonl.batches(sizes, lambda size: size)] == [3, 3, 1]
+
+
+def test_a_file_without_line_ends_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "LONGEST_LINE", 1000)
+    (tmp_path / "f.jsonl").write_bytes(b'{"text": "x"}' * 1000)
+    with pytest.raises(jsonl.RowError, match="longer than"):
+        list(jsonl.read_rows(tmp_path / "f.jsonl"))
+
+
+def test_a_cut_gzip_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "f.jsonl.gz").write_bytes(gzip.compress(json.dumps(ROWS[0]).encode() * 100)[:-20])
+    assert score.main(["--in", str(tmp_path / "f.jsonl.gz"), "--out", str(tmp_path / "g.jsonl")]) == 2
+    assert "f.jsonl.gz: " in capsys.readouterr().err
+    assert not (tmp_path / "g.jsonl").exists()
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert score.main(["--in", str(write(tmp_path / "f.jsonl", ROWS)), "--out", str(pipe)]) == 0
+    assert os.read(reader, 1 << 16).count(b"\n") == len(ROWS)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(reader)
+
+
+def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
+    source = write(tmp_path / "f.jsonl", ROWS)
+    for name in ("g.jsonl.gz", "h.jsonl.gz"):
+        assert score.main(["--in", str(source), "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / "g.jsonl.gz").read_bytes() == (tmp_path / "h.jsonl.gz").read_bytes()
+
+
+def test_a_target_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = write(tmp_path / "f.jsonl", ROWS)
+    assert score.main(["--in", str(source), "--out", str(source / "g.jsonl")]) == 2
+    assert "models.score: " in capsys.readouterr().err
+
+
+def test_rows_flow_through_standard_input_and_output() -> None:
+    """As a shell runs it: order kept, nothing but rows on standard output, and a reader that leaves ends it quietly."""
+    lines = b"".join(json.dumps({"text": f"order {i}"}).encode() + b"\n" for i in range(20))
+    command = [sys.executable, "-m", "models.score", "--in", "-", "--out", "-"]
+    ran = subprocess.run(command, input=gzip.compress(lines), capture_output=True, check=True)
+    assert [json.loads(line)["text"] for line in ran.stdout.splitlines()] == [f"order {i}" for i in range(20)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as left:
+        assert left.stdin is not None
+        assert left.stdout is not None
+        assert left.stderr is not None
+        left.stdout.close()
+        left.stdin.write(lines)
+        left.stdin.close()
+        assert b"Error" not in left.stderr.read()
 
 
 def test_a_missing_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +232,33 @@ def test_evaluate_masks_what_was_not_annotated(tmp_path: Path, capsys: pytest.Ca
     assert report["channels"]["all"]["rows"] == 2
 
 
+def test_evaluate_says_what_it_left_out_and_each_channels_tags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    survey = {"source": "nhs_fft_survey", "meta": {"question": "How could we improve?"}, "channel": "survey"}
+    rows: list[dict[str, Any]] = [
+        {**survey, "id": "1", "text": "Nothing.", "sentiment": "positive", "emotions": None},
+        *labelled(2),
+        {"text": "cut me off again", "channel": "Voice", "sentiment": "negative", "emotions": ["anger"]},
+    ]
+    data = write(tmp_path / "f.jsonl", rows)
+    assert evaluate.main(["--data", str(data), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["rows"], report["left_out"]) == (7, 1)
+    assert report["channel_tags"]["voice"]["anger"]["positives"] == 1
+    assert report["channel_tags"]["chat"]["anger"]["positives"] == 0
+    assert evaluate.main(["--data", str(data)]) == 0
+    assert "7 rows, 1 left out" in capsys.readouterr().out
+
+
+def test_evaluate_names_a_shared_row_without_its_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write(tmp_path / "f.jsonl", [{"text": "secret", "source": "goemotions"}])
+    assert evaluate.main(["--data", str(data)]) == 2
+    said = capsys.readouterr().err
+    assert "f.jsonl:1: a row of source 'goemotions' lacks" in said
+    assert "secret" not in said
+
+
 def test_evaluate_names_a_bad_label(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(["--data", str(write(tmp_path / "f.jsonl", [{"text": "x", "sentiment": "sour"}]))]) == 2
     assert "f.jsonl:1: field 'sentiment'" in capsys.readouterr().err
@@ -141,7 +279,11 @@ def test_calibrate_refits_a_bundle_that_still_loads(
     after = OnnxScorer.load(bundle)
     assert after.model_version == before.model_version
     assert after.calibration_version != before.calibration_version
-    assert after.calibration_version in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert after.calibration_version in said
+    assert "chat: 120 rows count 38%" in said
+    assert "sarcasm (0)" in said
+    assert "frustration" not in said
     assert after.calibration.temperature["survey"] != after.calibration.temperature["chat"]
 
 
@@ -150,6 +292,30 @@ def test_calibrate_dry_run_writes_nothing(tmp_path: Path, bundle: Path) -> None:
     labels = write(tmp_path / "f.jsonl", labelled(40))
     assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle), "--dry-run"]) == 0
     assert (bundle / "calibration.json").read_bytes() == before
+
+
+def test_what_a_refit_gains_is_measured_on_rows_it_did_not_see(shipped: OnnxScorer) -> None:
+    dice = np.random.default_rng(0)
+    logits = dice.normal(0, 3, (400, 3))
+    truths = dice.integers(0, 3, 400)
+    unlabelled = np.zeros((400, len(TAGS)))
+    rows = LabelledLogits(logits, unlabelled, ["chat"] * 400, truths, unlabelled, unlabelled)
+    old, new = calibrate.gain(rows, 0.7, shipped.calibration)
+    seen = fit(rows, prior=shipped.calibration)
+    applied = softmax(logits / seen.temperature["chat"])
+    assert expected_error(applied, truths) != new < old
+
+
+def test_calibrate_says_where_a_bundle_cannot_be_written(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "calibration.json")
+
+    monkeypatch.setattr(calibrate, "_write", refuse)
+    labels = write(tmp_path / "f.jsonl", labelled(20))
+    assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 2
+    assert "calibration.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,21 @@
 """Measures against their definitions, computed the slow way."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.measures import auc, average_precision, bootstrap, confusion, macro_f1, macro_recall, wilson
+from models.measures import (
+    RESAMPLED_ROWS,
+    auc,
+    average_precision,
+    bootstrap,
+    confusion,
+    macro_f1,
+    macro_recall,
+    wilson,
+)
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30)
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
@@ -61,3 +71,18 @@ def test_intervals_hold_the_estimate_and_shrink_with_rows() -> None:
     low, high = bootstrap(lambda i: float(values[i].mean()), 100)
     assert low < 49.5 < high
     assert bootstrap(lambda i: float(values[i].mean()), 100) == (low, high)
+
+
+def test_the_interval_of_many_rows_is_found_from_smaller_resamples() -> None:
+    sizes: list[int] = []
+
+    def mean(index: npt.NDArray[np.intp]) -> float:
+        sizes.append(len(index))
+        return float(values[index].mean())
+
+    values = np.random.default_rng(1).normal(5.0, 2.0, 16 * RESAMPLED_ROWS)
+    low, high = bootstrap(mean, len(values))
+    assert max(sizes) == RESAMPLED_ROWS
+    expected = 2 * 1.96 * 2.0 / np.sqrt(len(values))
+    assert high - low == pytest.approx(expected, rel=0.25)
+    assert low < values.mean() < high

@@ -15,24 +15,19 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
+from threading import Lock
 from typing import Literal, get_args
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from flows.sender import NotSentError, Sender
 from flows.settings import Settings, SettingsError
+from operators.kafka_client import KafkaSettingsError
 from operators.records import Feedback
 
 Action = Literal["acknowledged", "resolved", "good_catch", "false_alarm"]
 ACTIONS: tuple[str, ...] = get_args(Action)
-DEADLINE_S = 10.0
-"""Seconds that a broker gets to take the record."""
-
 Send = Callable[[Feedback], None]
-
-
-class NotSent(Exception):
-    """The broker did not take the record; the message says why."""
 
 
 def feedback(escalation: str, action: str, by: str, tenant: str, at: datetime) -> Feedback:
@@ -62,35 +57,13 @@ def feedback(escalation: str, action: str, by: str, tenant: str, at: datetime) -
 
 def sender(settings: Settings) -> Send:
     """Make the function that writes a record to the feedback topic and waits until the broker has it."""
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "enable.idempotence": True,
-            "delivery.timeout.ms": int(DEADLINE_S * 1000),
-            "log_level": 0,
-            **settings.kafka,
-        }
-    )
+    out, topic = Sender(settings), settings.feedback_topic
+    one_at_a_time = Lock()  # the page has a thread for each click, and each must hear of its own record
 
     def send(record: Feedback) -> None:
-        failures: list[str] = []
-
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
-                failures.append(error.str())
-
-        try:
-            producer.produce(
-                settings.feedback_topic,
-                key=record.escalation_id.encode(),
-                value=msgspec.json.encode(record),
-                on_delivery=delivered,
-            )
-        except (KafkaException, BufferError) as error:
-            raise NotSent(str(error)) from error
-        if producer.flush(DEADLINE_S + 1) or failures:
-            reason = failures[0] if failures else "no answer"
-            raise NotSent(f"topic {settings.feedback_topic} at {settings.brokers}: {reason}")
+        with one_at_a_time:
+            out.send(topic, msgspec.json.encode(record), record.escalation_id.encode())
+            out.flush(topic)
 
     return send
 
@@ -124,7 +97,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
             return 0
         record = feedback(chosen.escalation, chosen.action, chosen.by, chosen.tenant, datetime.now(timezone.utc))
         send(record)
-    except (SettingsError, NotSent, ValueError) as error:
+    except (SettingsError, KafkaSettingsError, NotSentError, ValueError) as error:
         print(f"flows.feedback: {error}", file=sys.stderr)
         return 1
     print(f"{record.action} {record.escalation_id} ({record.feedback_id})")

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from flows.feedback import ACTIONS, NotSent, Send, feedback
+from flows.feedback import ACTIONS, Send, feedback
+from flows.sender import NotSentError
 
 MAX_BODY = 4096
 _STYLE = "body{font:18px system-ui;margin:3rem auto;max-width:34rem}button,input{font:inherit;padding:.4rem .8rem}"
@@ -108,6 +109,6 @@ def _deliver(said: dict[str, str], send: Send, at: datetime) -> tuple[int, str]:
         send(record)
     except msgspec.ValidationError as error:
         return 400, f"<p>Not sent: {escape(str(error))}</p>"
-    except NotSent as error:
+    except NotSentError as error:
         return 503, f"<p>Not sent, please try again: {escape(str(error))}</p>"
     return 200, f"<p>Marked as {record.action.replace('_', ' ')}. You can close this page.</p>"

@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,26 +19,24 @@ from datetime import timedelta
 from pathlib import Path
 
 from bytewax.dataflow import Dataflow
-from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
+from flows import ending
 from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
-from flows.settings import Settings, SettingsError
-from infra.store import StoreAddressError, connector
-from models.bundle import BundleError
+from flows.settings import Settings
+from infra.store import connector
 from models.repeats import Repeats
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators import metrics
 from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
 from operators.identity import Identity
-from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import GAP_MS, SECOND, Parameters
-from operators.rules import RuleError, Rules
+from operators.rules import Rules
 from operators.ticks import TickSource, Timers, routes
 
 LANGUAGES = frozenset({"en"})
@@ -122,11 +122,22 @@ def make_store(settings: Settings) -> ClickHouseSink:
 
 
 def recovery_store(settings: Settings) -> Path:
-    """Make the recovery store on first use; its number of partitions is then fixed."""
+    """Make the recovery store on first use; its number of partitions is then fixed.
+
+    It is made under another name: a store that is whole appears at once, however many processes start together, and a
+    kill in the middle leaves none rather than one that lacks partitions and can never be opened.
+    """
     folder = settings.state_dir / "recovery"
     if not any(folder.glob("*.sqlite3")):
-        folder.mkdir(parents=True, exist_ok=True)
-        init_db_dir(str(folder), settings.recovery_partitions)
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix="recovery-", dir=settings.state_dir))
+        init_db_dir(str(made), settings.recovery_partitions)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not any(folder.glob("*.sqlite3")):
+                raise
+            shutil.rmtree(made)  # another process of the job was first
     return folder
 
 
@@ -195,38 +206,10 @@ def cli(argv: Sequence[str] | None = None) -> int:
     """Command line; 0 after a drain, 2 for a wrong configuration, 3 when Kafka withholds what the job needs, else 1."""
     options = _parser().parse_args(argv)
     addresses = [address for address in options.addresses.split(";") if address]
-    try:
-        run(Settings.from_env(os.environ), process_id=options.process_id, addresses=addresses)
-    except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
-        print(f"flows.live: {error}", file=sys.stderr)
-        return 2
-    except BytewaxRuntimeError as error:
-        cause = root_cause(error)
-        print(f"flows.live stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
-        return _status(cause)
-    return 0
-
-
-def _status(cause: BaseException) -> int:
-    if isinstance(cause, KafkaSettingsError):
-        return 2
-    return 3 if isinstance(cause, KafkaSourceError) else 1
-
-
-def root_cause(error: BaseException) -> BaseException:
-    """Find what a step raised under what the engine made of it.
-
-    >>> root_cause(ValueError("a"))
-    ValueError('a')
-    """
-    while (deeper := _beneath(error)) is not None:
-        error = deeper
-    return error
-
-
-def _beneath(error: BaseException) -> BaseException | None:
-    """What led to an error; nothing when that was hidden on purpose (`from None`)."""
-    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return ending.status(
+        "flows.live",
+        lambda: run(Settings.from_env(os.environ), process_id=options.process_id, addresses=addresses),
+    )
 
 
 if __name__ == "__main__":

@@ -15,13 +15,27 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from flows.sender import NotSentError, Sender
 from flows.settings import Settings, SettingsError
-from operators.decode import decode, decode_feedback
-from operators.records import Origin, Reason, Rejected
+from operators.decode import decode_feedback
+from operators.identity import Identity
+from operators.kafka_client import (
+    KafkaSourceError,
+    client_config,
+    explain,
+    list_partitions,
+    open_client,
+    split_part_key,
+    watermarks,
+)
+from operators.records import Feedback, Origin, Reason, Rejected, Utterance
+from operators.utterance import accept
 
 POLL_SECONDS = 10.0
+_CONSUMER = {"group.id": "undertone-redrive", "log_level": 0}
+_CONSUMER_OURS = {"enable.auto.commit": False, "enable.partition.eof": True}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_env(os.environ)
         outcome = redrive(settings, frozenset(options.reason or ()), dry_run=options.dry_run)
-    except (SettingsError, KafkaException) as error:
+    except (SettingsError, KafkaSourceError, NotSentError) as error:
         print(f"flows.redrive: {error}", file=sys.stderr)
         return 2
     for name, count in sorted(outcome.items()):
@@ -41,76 +55,97 @@ def main(argv: Sequence[str] | None = None) -> int:
 def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool) -> Counter[str]:
     """Send each dead letter's record again if it would be accepted now; count what became of them.
 
-    `reasons` empty means all. Raises `KafkaException` when the broker is away or a record cannot be delivered.
+    `reasons` empty means all.
+
+    Raises:
+        KafkaSourceError: The broker is away, refuses us, or has no such topic.
+        NotSentError: A record could not be delivered.
     """
-    config = {"bootstrap.servers": settings.brokers, **settings.kafka}
-    consumer = Consumer(
-        {**config, "group.id": "undertone-redrive", "enable.auto.commit": False, "enable.partition.eof": True}
-    )
-    producer = Producer({**config, "enable.idempotence": True})
-    outcome: Counter[str] = Counter()
+    config = {**client_config(settings.brokers, _CONSUMER, settings.kafka), **_CONSUMER_OURS}
+    parts = list_partitions(config, (settings.dead_letter_topic,))
+    consumer = open_client(Consumer, config)
     try:
-        letters = {letter.origin: letter for letter in _dead_letters(consumer, settings.dead_letter_topic)}
-        for origin, letter in letters.items():
-            if not reasons or letter.reason.value in reasons:
-                outcome[_send_again(consumer, producer, origin, settings, dry_run)] += 1
-        producer.flush()
+        return _Redrive(settings, consumer, dry_run=dry_run).run(parts, reasons)
+    except KafkaException as error:
+        raise KafkaSourceError(f"Kafka at {settings.brokers}: {explain(error.args[0])}") from None
     finally:
         consumer.close()
-    return outcome
 
 
-def _send_again(consumer: Consumer, producer: Producer, origin: Origin, settings: Settings, dry_run: bool) -> str:
-    record = _fetch(consumer, origin)
-    if record is None:
-        return "gone: the topic's retention has passed"
-    now_ms = time.time_ns() // 1_000_000
-    accept = decode_feedback if origin.topic == settings.feedback_topic else decode
-    verdict = accept(record.value(), origin, now_ms)
-    if isinstance(verdict, Rejected):
-        return f"still rejected: {verdict.reason.value}"
-    if dry_run:
-        return "would be sent again"
-    producer.produce(
-        origin.topic, value=record.value(), key=record.key(), partition=origin.partition, on_delivery=_raise_undelivered
-    )
-    producer.poll(0)
-    return "sent again"
+class _Redrive:
+    def __init__(self, settings: Settings, consumer: Consumer, *, dry_run: bool) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._dry_run = dry_run
+        self._identity = Identity(settings.customer_secret, settings.default_region)
+        self._out = Sender(settings)
 
+    def run(self, parts: Sequence[str], reasons: frozenset[str]) -> Counter[str]:
+        outcome: Counter[str] = Counter()
+        letters: dict[Origin, Rejected] = {}
+        for payload in self._read_to_the_end(parts):
+            try:
+                letter = msgspec.json.decode(payload or b"", type=Rejected)
+            except msgspec.MsgspecError:
+                outcome["not a dead letter"] += 1
+                continue
+            letters[letter.origin] = letter
+        for origin, letter in letters.items():
+            if not reasons or letter.reason.value in reasons:
+                outcome[self._send_again(origin)] += 1
+        self._out.flush(", ".join(sorted({origin.topic for origin in letters})))
+        return outcome
 
-def _raise_undelivered(error: object, _message: Message) -> None:
-    if error is not None:
-        raise KafkaException(error)
+    def _read_to_the_end(self, parts: Sequence[str]) -> Iterator[bytes | None]:
+        self._consumer.assign([TopicPartition(*split_part_key(part), OFFSET_BEGINNING) for part in parts])
+        ended = 0
+        while ended < len(parts):
+            message = self._poll(self._settings.dead_letter_topic)
+            if message is None:
+                ended += 1
+            else:
+                yield message.value()
 
+    def _send_again(self, origin: Origin) -> str:
+        record = self._fetch(origin)
+        if record is None:
+            return "gone: the topic's retention has passed"
+        verdict = self._judge(record.value(), origin)
+        if isinstance(verdict, Rejected):
+            return f"still rejected: {verdict.reason.value}"
+        if self._dry_run:
+            return "would be sent again"
+        self._out.send(origin.topic, record.value(), record.key(), origin.partition)
+        return "sent again"
 
-def _dead_letters(consumer: Consumer, topic: str) -> Iterator[Rejected]:
-    partitions = consumer.list_topics(topic, timeout=POLL_SECONDS).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
-    ended = 0
-    while ended < len(partitions):
-        message = consumer.poll(POLL_SECONDS)
+    def _judge(self, payload: bytes | None, origin: Origin) -> Feedback | Utterance | Rejected:
+        """What the job would say of the record now, short of the model."""
+        now_ms = time.time_ns() // 1_000_000
+        if origin.topic == self._settings.feedback_topic:
+            return decode_feedback(payload, origin, now_ms)
+        return accept(payload, origin, now_ms, self._identity, self._settings.default_region)
+
+    def _fetch(self, origin: Origin) -> Message | None:
+        where = TopicPartition(origin.topic, origin.partition, origin.offset)
+        low, high = watermarks(self._consumer, where)
+        if not low <= origin.offset < high:
+            return None
+        self._consumer.assign([where])
+        message = self._poll(origin.topic)
+        # Compaction leaves gaps: the next record then comes in place of the one asked for.
+        return message if message is not None and message.offset() == origin.offset else None
+
+    def _poll(self, topic: str) -> Message | None:
+        """The next record; None at the end of a partition."""
+        message = self._consumer.poll(POLL_SECONDS)
         if message is None:
-            raise KafkaException(f"{topic}: the broker sent nothing for {POLL_SECONDS:.0f} s")
+            raise KafkaSourceError(f"Kafka sent nothing of topic {topic} for {POLL_SECONDS:.0f} s")
         error = message.error()
         if error is None:
-            yield msgspec.json.decode(message.value() or b"", type=Rejected)
-        elif error.code() == KafkaError._PARTITION_EOF:
-            ended += 1
-        else:
-            raise KafkaException(error)
-
-
-def _fetch(consumer: Consumer, origin: Origin) -> Message | None:
-    where = TopicPartition(origin.topic, origin.partition, origin.offset)
-    low, high = consumer.get_watermark_offsets(where, timeout=POLL_SECONDS)
-    if not low <= origin.offset < high:
-        return None
-    consumer.assign([where])
-    message = consumer.poll(POLL_SECONDS)
-    # Compaction leaves gaps: the next record then comes in place of the one asked for.
-    if message is None or message.error() is not None or message.offset() != origin.offset:
-        return None
-    return message
+            return message
+        if error.code() == KafkaError._PARTITION_EOF:
+            return None
+        raise KafkaException(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -25,16 +25,15 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 from msgspec.structs import replace
 
+from flows import ending
 from flows.intake import Accepted, Intake
 from flows.live import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
 from flows.pipeline import Ends, pipeline
-from flows.settings import Settings, SettingsError
-from models.bundle import BundleError
-from operators.kafka_client import KafkaSourceError
+from flows.settings import Settings
 from operators.kafka_sink import Outgoing
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw, StreamTime
-from operators.rules import RuleError, Rules
+from operators.rules import Rules
 from operators.ticks import TickSource, Timers
 
 ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc))
@@ -160,23 +159,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 when the end was reached, 2 for a wrong configuration."""
+    """Command line; 0 when the end was reached, else a status of `flows.ending`."""
     options = _parser().parse_args(argv)
-    try:
-        settings = Settings.from_env(os.environ)
-        changes: dict[str, object] = {"processes": 1}
-        changes |= {"rules": options.rules} if options.rules else {}
-        changes |= {"store": options.store} if options.store else {}
-        with tempfile.TemporaryDirectory(prefix="undertone-replay-") as folder:
-            settings = msgspec.structs.replace(settings, **changes, state_dir=Path(folder))
-            tallies = replay(settings, options.begin, options.end)
-    except (SettingsError, RuleError, BundleError, KafkaSourceError) as error:
-        print(f"flows.replay: {error}", file=sys.stderr)
-        return 2
+    return ending.status("flows.replay", lambda: _replay_and_tell(options))
+
+
+def _replay_and_tell(options: argparse.Namespace) -> None:
+    settings = Settings.from_env(os.environ)
+    changes: dict[str, object] = {"processes": 1}
+    changes |= {"rules": options.rules} if options.rules else {}
+    changes |= {"store": options.store} if options.store else {}
+    with tempfile.TemporaryDirectory(prefix="undertone-replay-") as folder:
+        settings = msgspec.structs.replace(settings, **changes, state_dir=Path(folder))
+        tallies = replay(settings, options.begin, options.end)
     for tally in tallies:
         for (what, step), count in sorted(tally.counts.items()):
             print(f"{count:8d}  {step:10s}  {what}")
-    return 0
 
 
 if __name__ == "__main__":

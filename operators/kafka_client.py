@@ -45,6 +45,17 @@ def client_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping[s
     return {**_COMMON, **defaults, **settings, "bootstrap.servers": brokers}
 
 
+def producer_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
+    """The same of a producer, which has no consumer group and would complain of one.
+
+    >>> "group.id" in producer_config("b:9092", {}, {"group.id": "mine"})
+    False
+    """
+    config = client_config(brokers, defaults, settings)
+    del config["group.id"]
+    return config
+
+
 def part_key(topic: str, partition: int) -> str:
     """Name a partition as the engine's recovery store does.
 

@@ -18,7 +18,15 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from operators import metrics
-from operators.kafka_client import client_config, explain, list_partitions, open_client, split_part_key, watermarks
+from operators.kafka_client import (
+    client_config,
+    explain,
+    list_partitions,
+    open_client,
+    producer_config,
+    split_part_key,
+    watermarks,
+)
 
 IDENTITY_HEADER: Final = "id"
 SETTLE_SECONDS: Final = 1.0
@@ -154,8 +162,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
         settle_seconds: float = SETTLE_SECONDS,
         scan_limit: int = SCAN_LIMIT,
     ) -> None:
-        self._producer_config = {**client_config(brokers, _PRODUCER, settings or {}), **_PRODUCER_OURS}
-        self._producer_config.pop("group.id")
+        self._producer_config = {**producer_config(brokers, _PRODUCER, settings or {}), **_PRODUCER_OURS}
         self._scanner_config = {**client_config(brokers, {}, settings or {}), **_SCANNER_OURS}
         self._topic = topic
         self._scan_limit = scan_limit

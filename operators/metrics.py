@@ -90,6 +90,15 @@ COMMIT_AGE.set_function(_commit_age)
 
 
 def start_server(host: str, port: int) -> None:
-    """Serve `/metrics` on `host:port` from a thread of its own; port 0 serves nothing."""
-    if port:
+    """Serve `/metrics` on `host:port` from a thread of its own; port 0 serves nothing.
+
+    Raises:
+        OSError: The address cannot be had; the message says which and the variable to change.
+    """
+    if not port:
+        return
+    try:
         start_http_server(port, addr=host, registry=REGISTRY)
+    except OSError as error:
+        why = f"{error.strerror}: metrics cannot be served at {host}:{port}; check UNDERTONE_METRICS_PORT and _HOST"
+        raise OSError(error.errno, why) from None

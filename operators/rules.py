@@ -153,7 +153,13 @@ class Rules:
     @classmethod
     def load(cls, path: Path | str) -> Rules:
         """Read and validate a file of rules."""
-        return cls.parse(Path(path).read_text(encoding="utf-8"))
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RuleError(f"rules: {path} cannot be read: {error.strerror}; check UNDERTONE_RULES") from None
+        except UnicodeDecodeError:
+            raise RuleError(f"rules: {path} is not UTF-8 text; check UNDERTONE_RULES") from None
+        return cls.parse(text)
 
     @classmethod
     def parse(cls, text: str) -> Rules:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
-from confluent_kafka import Producer
+from msgspec import structs
 
+from flows.sender import NotSentError, Sender
+from flows.settings import Settings, SettingsError
 from infra import traffic
+from operators.kafka_client import KafkaSettingsError
 
 EPILOG = """examples:
   python -m infra.traffic --customers 20 | head             look at events, one JSON object a line
@@ -19,7 +23,8 @@ EPILOG = """examples:
   python -m infra.traffic --planted                         personal data of these customers, to grep outputs for
 
 The same --seed and --start give the same bytes. Malformed records go into Kafka only: a line of a file could not hold
-all of them. The key of each record is the customer's id."""
+all of them. The key of each record is the customer's id. A Kafka that wants a login or TLS is told by the job's own
+UNDERTONE_KAFKA_* variables (docs/data-engineers.md)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,18 +64,21 @@ def share(text: str) -> float:
     return number
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    """Run the command; 0 when all was written, 1 when Kafka did not take it."""
     asked = parser().parse_args(argv)
     if asked.planted:
         print("\n".join(traffic.planted(asked.seed, asked.customers)))
         return 0
-    sent = _stream(asked)
+    sent = _paced(_stream(asked), asked.speed)
     try:
-        count = _produce(asked, sent) if asked.brokers else _write(sent, asked.speed)
+        count = _produce(_kafka(asked.brokers, environ), asked.topic, sent) if asked.brokers else _write(sent)
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         return 0
+    except (SettingsError, KafkaSettingsError, NotSentError) as error:
+        print(f"infra.traffic: {error}", file=sys.stderr)
+        return 1
     print(f"{count} records", file=sys.stderr)
     return 0
 
@@ -83,28 +91,25 @@ def _stream(asked: argparse.Namespace) -> Iterator[traffic.Sent]:
     return traffic.generate(asked.seed, asked.customers, start, asked.minutes, malformed, asked.late, asked.duplicates)
 
 
-def _write(sent: Iterator[traffic.Sent], speed: float | None) -> int:
+def _kafka(brokers: str, environ: Mapping[str, str]) -> Settings:
+    """How to get into Kafka: login and certificates as the job has them, UNDERTONE_KAFKA_*."""
+    return structs.replace(Settings.from_env(environ), brokers=brokers)
+
+
+def _write(sent: Iterator[traffic.Sent]) -> int:
     count = 0
-    for count, one in enumerate(_paced(sent, speed), 1):  # noqa: B007 - the last number is the count
+    for count, one in enumerate(sent, 1):  # noqa: B007 - the last number is the count
         sys.stdout.buffer.write(one.payload + b"\n")
     sys.stdout.buffer.flush()
     return count
 
 
-def _produce(asked: argparse.Namespace, sent: Iterator[traffic.Sent]) -> int:
-    producer = Producer({"bootstrap.servers": asked.brokers, "linger.ms": 5})
+def _produce(settings: Settings, topic: str, sent: Iterator[traffic.Sent]) -> int:
+    out = Sender(settings)
     count = 0
-    for count, one in enumerate(_paced(sent, asked.speed), 1):  # noqa: B007 - the last number is the count
-        while True:
-            try:
-                producer.produce(asked.topic, one.payload, one.key)
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-    left = producer.flush(60)
-    if left:
-        raise SystemExit(f"{left} records were not delivered to {asked.topic} at {asked.brokers} within 60 s")
+    for count, one in enumerate(sent, 1):  # noqa: B007 - the last number is the count
+        out.send(topic, one.payload, one.key)
+    out.flush(topic)
     return count
 
 

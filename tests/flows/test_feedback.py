@@ -15,8 +15,9 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer
 
-from flows.feedback import ACTIONS, NotSent, feedback, main
+from flows.feedback import ACTIONS, feedback, main
 from flows.feedback_page import page_server, serve_forever
+from flows.sender import NotSentError
 from infra.embedded_kafka import MockCluster
 from operators.records import Feedback
 
@@ -101,7 +102,7 @@ def test_a_command_that_is_not_complete(capsys: pytest.CaptureFixture[str]) -> N
 def page(sent: list[Feedback], failure: str = "") -> Iterator[str]:
     def send(record: Feedback) -> None:
         if failure:
-            raise NotSent(failure)
+            raise NotSentError(failure)
         sent.append(record)
 
     with page_server(("127.0.0.1", 0), send, lambda: AT) as server:

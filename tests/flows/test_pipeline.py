@@ -19,8 +19,8 @@ from bytewax.testing import TestingSource, run_main
 from msgspec.structs import replace
 
 from flows import pipeline as graph
+from flows.ending import root_cause
 from flows.intake import TooManyRejectsError
-from flows.live import root_cause
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.traffic import generate

@@ -9,17 +9,20 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
+import pytest
 from confluent_kafka import Producer
 from msgspec.structs import replace
 
-from flows.redrive import redrive
+from flows.redrive import main, redrive
 from flows.replay import ALWAYS, Window
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
+from operators import utterance
 from operators.records import Origin, Reason, Rejected, StreamTime
 from operators.ticks import Timers
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
+from tests.kafka_traffic import fill
 from tests.oracle import Tables, stub_parts
 from tests.samples import ONE_OF_EACH
 from tests.store_reader import ROOT, comparable, dump, tables
@@ -75,6 +78,40 @@ def _numbers(store: str) -> Tables:
     return comparable(tables(dump(store)))
 
 
+@pytest.mark.parametrize(
+    ("changed", "status", "told"),
+    [
+        (
+            {"UNDERTONE_TOPICS": "calls.2026"},
+            3,
+            "flows.replay stopped: KafkaSourceError: Kafka has no topic calls.2026",
+        ),
+        ({"UNDERTONE_KAFKA_SASL_PASSWORT": "hunter2"}, 2, 'property: "UNDERTONE_KAFKA_SASL_PASSWORT"'),
+        ({"UNDERTONE_STORE": "http://db"}, 2, "flows.replay: a store is chdb:///folder"),
+        ({"UNDERTONE_RULES": "none.yaml"}, 2, "flows.replay: rules: none.yaml cannot be read"),
+    ],
+    ids=["topic", "Kafka setting", "store", "rules"],
+)
+def test_a_replay_that_cannot_begin_says_why_in_one_line(
+    mock_cluster: MockCluster, tmp_path: Path, changed: dict[str, str], status: int, told: str
+) -> None:
+    environ = {"PATH": "/usr/bin:/bin", "UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "RUST_BACKTRACE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.replay"],
+        cwd=ROOT,
+        env={**environ, "UNDERTONE_SCORER": "fake", "UNDERTONE_STORE": f"chdb://{tmp_path}/db", **changed},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("flows.replay")]
+    assert told in line
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 def test_redrive_sends_again_what_is_accepted_now() -> None:
     with MockCluster(TOPICS) as cluster:
         settings = Settings(brokers=cluster.bootstrap_servers)
@@ -91,6 +128,33 @@ def test_redrive_sends_again_what_is_accepted_now() -> None:
         assert done == {"sent again": 1, "still rejected: not_json": 1}
         payloads = [raw.payload for raw in read_topic(settings.brokers, "undertone.events")]
         assert payloads.count(good.payload) == 2
+
+
+def test_a_record_that_cleaning_or_redaction_would_refuse_again_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(utterance, "redact", fails)
+    with MockCluster(TOPICS) as cluster:
+        settings = Settings(brokers=cluster.bootstrap_servers)
+        send(settings.brokers, traffic.bulk(seed=1, n=1, customers=1))
+        _write_dead_letters(settings, [raw.origin for raw in read_topic(settings.brokers, "undertone.events")])
+        assert redrive(settings, frozenset(), dry_run=False) == {"still rejected: not_scorable": 1}
+
+
+def test_what_is_no_dead_letter_is_counted_and_a_missing_topic_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mock_cluster: MockCluster
+) -> None:
+    mock_cluster.create_topic("undertone.dead_letters", 1)
+    fill(mock_cluster.bootstrap_servers, "undertone.dead_letters", [b"no json", b"{}"])
+    settings = Settings(brokers=mock_cluster.bootstrap_servers)
+    assert redrive(settings, frozenset(), dry_run=False) == {"not a dead letter": 2}
+    monkeypatch.setenv("UNDERTONE_BROKERS", mock_cluster.bootstrap_servers)
+    monkeypatch.setenv("UNDERTONE_DEAD_LETTER_TOPIC", "letters")
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("flows.redrive: Kafka has no topic letters")
 
 
 def _write_dead_letters(settings: Settings, origins: list[Origin]) -> None:

@@ -19,9 +19,9 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows import live
+from flows import ending, live
 from flows.settings import Settings
-from infra.launch import Plan, check, main, worker_command
+from infra.launch import NEEDS_MENDING, WRONG_CONFIGURATION, Plan, check, main, worker_command
 from infra.state_folder import FolderInUseError, lock, prune
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,6 +158,10 @@ def test_the_published_secret_is_refused_outside_a_demo(
     assert not (tmp_path / "state").exists()
     check(Settings(demo=True))
     check(Settings(customer_secret="something long and random"))
+
+
+def test_workers_and_supervisor_agree_on_what_a_status_means() -> None:
+    assert (WRONG_CONFIGURATION, NEEDS_MENDING) == (ending.WRONG_CONFIGURATION, ending.NEEDS_MENDING)
 
 
 def test_workers_and_supervisor_agree_on_files_and_addresses(tmp_path: Path) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from flows import sender as sender_module
 from flows.feedback import feedback, sender
+from flows.feedback import main as say_feedback
+from flows.redrive import main as redrive_letters
 from flows.settings import KAFKA_PREFIX, Settings
 from infra import traffic
 from infra.kafka.__main__ import main
 from infra.kafka.broker import KafkaBroker
 from infra.kafka.security import Login
+from infra.traffic.__main__ import main as play_traffic
 from operators.kafka_client import (
     VARIABLE_PREFIX,
     KafkaSettingsError,
@@ -71,6 +75,47 @@ def test_the_job_reads_and_writes_over_tls_with_a_login(secured: KafkaBroker, tm
         assert PASSWORD not in job.log
     assert held(secured, "undertone.escalations") > 0
     assert held(secured, "undertone.dead_letters") > 0
+
+
+@pytest.mark.broker
+def test_traffic_and_redrive_get_in_as_the_job_does(
+    secured: KafkaBroker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**environment(secured), "UNDERTONE_BROKERS": secured.bootstrap_servers}.items():
+        monkeypatch.setenv(name, value)
+    before = held(secured, "undertone.events")
+    assert play_traffic(["--brokers", secured.bootstrap_servers, "--customers", "2", "--malformed", "0"]) == 0
+    sent = held(secured, "undertone.events") - before
+    assert sent > 10
+    assert f"{sent} records\n" in capfd.readouterr().err
+    assert redrive_letters(["--dry-run"]) == 0
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda brokers: play_traffic(["--brokers", brokers, "--customers", "1"]),
+        lambda _brokers: redrive_letters([]),
+        lambda _brokers: say_feedback(["--escalation", "e-1", "--action", "resolved"]),
+    ],
+    ids=["traffic", "redrive", "feedback"],
+)
+def test_a_command_that_is_refused_names_the_variable_and_no_value(
+    secured: KafkaBroker,
+    command: Callable[[str], int],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    wrong = environment(secured, SASL_PASSWORD=WRONG)
+    for name, value in {**wrong, "UNDERTONE_BROKERS": secured.bootstrap_servers}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sender_module, "DEADLINE_S", 3.0)
+    assert command(secured.bootstrap_servers) != 0
+    told = capfd.readouterr().err
+    assert "UNDERTONE_KAFKA_SASL_PASSWORD" in told
+    assert "Traceback" not in told
+    assert WRONG not in told
 
 
 @pytest.mark.broker

@@ -44,6 +44,15 @@ def test_the_page_is_served_on_the_given_address_only() -> None:
         assert b"undertone_kafka_lag_records" in page.read()
 
 
+def test_a_taken_port_is_named_with_its_variable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            OSError, match=f"metrics cannot be served at 127.0.0.1:{port}; check UNDERTONE_METRICS_PORT"
+        ):
+            metrics.start_server("127.0.0.1", port)
+
+
 def test_port_zero_serves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a socket was bound")

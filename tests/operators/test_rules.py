@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from operators.condition_parser import parse
@@ -81,6 +83,15 @@ def test_errors_name_the_rule_the_field_and_the_fix(text: str, error: str) -> No
         Rules.parse(text)
 
     assert error in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"schema: \xe9")
+
+    with pytest.raises(RuleError, match=r"none\.yaml cannot be read: No such file.*UNDERTONE_RULES"):
+        Rules.load(tmp_path / "none.yaml")
+    with pytest.raises(RuleError, match=r"latin\.yaml is not UTF-8 text; check UNDERTONE_RULES"):
+        Rules.load(tmp_path / "latin.yaml")
 
 
 @pytest.mark.parametrize(

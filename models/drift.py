@@ -2,7 +2,9 @@
 
 The bundle's `drift.json` holds, for each channel, how held-out rows spread over bins of the score, of the length in
 tokens and of the share of unknown tokens, and how often each tag was flagged. `psi` compares live traffic with it:
-under 0.1 nothing moved, 0.1-0.25 look, above 0.25 check the calibration (the usual bands of credit scoring).
+under 0.1 nothing moved, 0.1-0.25 look, above 0.25 check the calibration (the usual bands of credit scoring). `Monitor`
+does so live, a batch at a time and without keeping a message. The reference is the mix that the model was judged on: an
+organisation whose traffic differs from the start sees a high but steady index, and should refit (`models.calibrate`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.labels import CHANNELS, TAGS
+from models.scorer import Scores
 
 SCORE_EDGES = (-0.8, -0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
 LENGTH_EDGES = (4, 7, 11, 16, 24, 36, 64, 127)
@@ -39,7 +42,7 @@ class Window(msgspec.Struct, frozen=True):
     flags: Mapping[str, int]
 
 
-def counts(values: Sequence[float] | npt.NDArray[np.floating], edges: Sequence[float]) -> list[int]:
+def counts(values: Sequence[float] | npt.NDArray[np.number], edges: Sequence[float]) -> list[int]:
     """How many values fall into each of the len(edges) + 1 bins; a bin holds its lower edge.
 
     >>> counts([0.0, 0.5, 2.0], [0.5, 1.0])
@@ -71,8 +74,8 @@ def reference(window: Window) -> Reference:
 
 
 def compare(base: Reference, now: Reference) -> dict[str, float]:
-    """Stability index of each measure, and of each tag's flag rate as `tag_<name>`."""
-    found = {name: psi(base.bins[name], now.bins[name]) for name in EDGES}
+    """Stability index of each measure that `now` has, and of each tag's flag rate as `tag_<name>`."""
+    found = {name: psi(base.bins[name], seen) for name, seen in now.bins.items()}
     for tag in TAGS:
         before = [base.flags[tag], base.rows - base.flags[tag]]
         found[f"tag_{tag}"] = psi(before, [now.flags[tag], now.rows - now.flags[tag]])
@@ -89,3 +92,56 @@ def save(bundle_dir: Path, windows: Mapping[str, Window]) -> None:
     """Write the references of the channels that have rows."""
     made = {channel: reference(windows[channel]) for channel in CHANNELS if channel in windows}
     (bundle_dir / "drift.json").write_bytes(msgspec.json.encode(made, order="sorted") + b"\n")
+
+
+class Monitor:
+    """Compares live messages with the references, by channel, in a fixed amount of memory.
+
+    Args:
+        references: Of the bundle, by channel; channels without one are not watched.
+        every: Messages of a channel between two comparisons, and before the first.
+        window: From so many on, all counts of a channel are halved: what is older weighs less and less.
+    """
+
+    def __init__(self, references: Mapping[str, Reference], every: int = 500, window: int = 5000) -> None:
+        self._references = references
+        self._every, self._window = every, window
+        self._live: dict[str, Reference] = {}
+        self._unread = dict.fromkeys(references, 0)
+
+    def add(self, channels: npt.NDArray[np.str_], scores: Scores) -> dict[str, dict[str, float]]:
+        """Count a batch; returns the indices of each channel that has `every` new messages since the last time."""
+        due = {}
+        for channel in set(channels.tolist()) & self._references.keys():
+            mine = channels == channel
+            self._live[channel] = self._counted(self._live.get(channel), scores, mine)
+            self._unread[channel] += int(mine.sum())
+            if self._unread[channel] >= self._every:
+                self._unread[channel] = 0
+                due[channel] = compare(self._references[channel], self._live[channel])
+        return due
+
+    def _counted(self, before: Reference | None, scores: Scores, mine: npt.NDArray[np.bool_]) -> Reference:
+        p, flags = scores.p[mine], scores.flagged[mine].sum(axis=0)
+        # What share of the tokens is unknown is not told by the scorer: that measure is of the references alone.
+        bins = {"score": counts(p[:, 2] - p[:, 0], SCORE_EDGES), "length": counts(scores.tokens[mine], LENGTH_EDGES)}
+        now = Reference(rows=len(p), bins=bins, flags=dict(zip(TAGS, flags.tolist(), strict=True)))
+        if before is None:
+            return now
+        return _sum(_halved(before) if before.rows >= self._window else before, now)
+
+
+def _sum(one: Reference, other: Reference) -> Reference:
+    return Reference(
+        rows=one.rows + other.rows,
+        bins={name: [a + b for a, b in zip(found, other.bins[name], strict=True)] for name, found in one.bins.items()},
+        flags={tag: count + other.flags[tag] for tag, count in one.flags.items()},
+    )
+
+
+def _halved(one: Reference) -> Reference:
+    return Reference(
+        rows=one.rows // 2,
+        bins={name: [count // 2 for count in found] for name, found in one.bins.items()},
+        flags={tag: count // 2 for tag, count in one.flags.items()},
+    )

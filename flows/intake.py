@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from models.scorer import Scorer
+from models.drift import Monitor
+from models.scorer import Scorer, Scores
 from operators import metrics
 from operators.decode import decode_feedback
 from operators.identity import Identity
@@ -38,13 +39,24 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Intake:
-    """Callable step for `flat_map_batch`. Its only state is the length of the present run of rejects."""
+    """Callable step for `flat_map_batch`.
 
-    def __init__(self, policy: Policy, identity: Identity, scorer: Scorer, now_ms: Callable[[], int]) -> None:
+    Its only state is the length of the present run of rejects and, for the metrics alone, how late scores were spread.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        identity: Identity,
+        scorer: Scorer,
+        now_ms: Callable[[], int],
+        drift: Monitor | None = None,
+    ) -> None:
         self._policy = policy
         self._identity = identity
         self._scorer = scorer
         self._now_ms = now_ms
+        self._drift = drift
         self._reject_run = 0
 
     def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
@@ -52,7 +64,8 @@ class Intake:
         now_ms = self._now_ms()
         read = [self._read(item, now_ms) if isinstance(item, Raw) else item for item in batch]
         utterances = [item for item in read if isinstance(item, Utterance)]
-        scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms))
+        watch = self._compare if self._drift else None
+        scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms, watch))
         accepted: list[Accepted] = [next(scored) if isinstance(item, Utterance) else item for item in read]
         self._watch(accepted)
         return accepted
@@ -68,6 +81,14 @@ class Intake:
             default_region=self._policy.default_region,
             acoustic_allowed=self._policy.acoustic_allowed,
         )
+
+    def _compare(self, utterances: Sequence[Utterance], scores: Scores) -> None:
+        """Show how far customers' final words have moved from what the model was calibrated on."""
+        if self._drift:
+            told = [one.channel if one.speaker == "customer" and one.final else "" for one in utterances]
+            for channel, indices in self._drift.add(told, scores).items():
+                for measure, index in indices.items():
+                    metrics.DRIFT.labels(channel, measure).set(index)
 
     def _watch(self, accepted: Sequence[Accepted]) -> None:
         """Show the batch in the metrics, one update a label; stop at a run of nothing but rejects."""

@@ -27,6 +27,8 @@ from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.store import connector
+from models.drift import Monitor
+from models.drift import load as drift_references
 from models.repeats import Repeats
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators import metrics
@@ -104,7 +106,9 @@ def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) ->
         languages=LANGUAGES,
         acoustic_allowed=lambda tenant, region: tenant in allowed or f"{tenant}/{region}" in allowed,
     )
-    return Intake(policy, Identity(settings.customer_secret, settings.default_region), scorer, clock)
+    # The stub has no traffic that it was calibrated on.
+    drift = None if settings.scorer == "fake" else Monitor(drift_references(settings.model_dir))
+    return Intake(policy, Identity(settings.customer_secret, settings.default_region), scorer, clock, drift)
 
 
 def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:

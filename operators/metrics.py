@@ -30,6 +30,12 @@ CREDIT_USED = Gauge(
 )
 RECORDS = Counter("undertone_records_read", "Records read from the partition", _PARTITION, registry=REGISTRY)
 SCORED = Counter("undertone_messages_scored", "Messages that the model scored", ("channel",), registry=REGISTRY)
+DRIFT = Gauge(
+    "undertone_drift_psi",
+    "Stability index of the last messages against those the model was calibrated on: above 0.25 look, and refit",
+    ("channel", "measure"),
+    registry=REGISTRY,
+)
 REJECTED = Counter(
     "undertone_rejected", "Records that a stage refused, by its reason", ("stage", "reason"), registry=REGISTRY
 )

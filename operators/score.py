@@ -24,19 +24,26 @@ LABELS: tuple[Polarity, Polarity, Polarity] = ("negative", "neutral", "positive"
 NO_TAGS = (0.0,) * len(TAGS)
 _BITS = 1 << np.arange(len(TAGS))
 
+Watch = Callable[[Sequence[Utterance], Scores], None]
+"""Shown what the model said of which utterances."""
+
 
 def score(
-    utterances: Sequence[Utterance], scorer: Scorer, languages: frozenset[str], now_ms: Callable[[], int]
+    utterances: Sequence[Utterance],
+    scorer: Scorer,
+    languages: frozenset[str],
+    now_ms: Callable[[], int],
+    watch: Watch | None = None,
 ) -> list[Scored | Rejected]:
     """Score a batch, in order; what the model cannot take alone is rejected, the rest goes on.
 
     `languages` are the primary subtags the model knows ("en"); a message that names another language is kept
-    but abstained from. An unnamed language is taken to be known.
+    but abstained from. An unnamed language is taken to be known. `watch` sees what the model said.
     """
     chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance, languages)]
     results: list[Scored | Rejected | None] = [None] * len(utterances)
     if chosen:
-        scored = _score_all([utterances[index] for index in chosen], scorer, now_ms)
+        scored = _score_all([utterances[index] for index in chosen], scorer, now_ms, watch)
         for index, result in zip(chosen, scored, strict=True):
             results[index] = result
     return [
@@ -86,7 +93,9 @@ def _to_be_scored(utterance: Utterance, languages: frozenset[str]) -> bool:
     return not primary or primary in languages
 
 
-def _score_all(utterances: Sequence[Utterance], scorer: Scorer, now_ms: Callable[[], int]) -> list[Scored | Rejected]:
+def _score_all(
+    utterances: Sequence[Utterance], scorer: Scorer, now_ms: Callable[[], int], watch: Watch | None
+) -> list[Scored | Rejected]:
     texts = [utterance.text for utterance in utterances]
     channels = [utterance.channel for utterance in utterances]
     try:
@@ -96,8 +105,10 @@ def _score_all(utterances: Sequence[Utterance], scorer: Scorer, now_ms: Callable
         if len(utterances) == 1:
             origin = utterances[0].origin
             return [Rejected(stage="score", reason=Reason.NOT_SCORABLE, origin=origin, field="text")]
-        return [result for one in utterances for result in _score_all([one], scorer, now_ms)]
+        return [result for one in utterances for result in _score_all([one], scorer, now_ms, watch)]
     scored_ms = now_ms()
+    if watch:
+        watch(utterances, scores)
     return _assemble(utterances, scores, scorer, scored_ms)
 
 

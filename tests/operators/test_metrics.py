@@ -11,7 +11,19 @@ import pytest
 from operators import metrics
 from tests.flows.job import free_port
 
-BOUNDED_LABELS = {"topic", "partition", "channel", "stage", "reason", "table", "transition", "route", "family", "le"}
+BOUNDED_LABELS = {
+    "topic",
+    "partition",
+    "channel",
+    "stage",
+    "reason",
+    "table",
+    "transition",
+    "route",
+    "family",
+    "measure",
+    "le",
+}
 
 
 def test_every_metric_is_ours_and_explained() -> None:

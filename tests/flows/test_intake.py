@@ -1,0 +1,72 @@
+"""The first step shows how far customers' words have moved from what the model was calibrated on, and no one else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flows.intake import Intake, Policy
+from flows.live import make_intake
+from flows.settings import Settings
+from models.drift import Monitor, Window, reference
+from models.scorer import FakeScorer
+from operators import metrics
+from operators.identity import Identity
+from operators.records import Raw
+from tests.operators.wire import NOW_MS, ORIGIN, payload
+
+CALM = "where is my parcel"
+POLICY = Policy(
+    feedback_topic="",
+    default_region="eu",
+    reject_run_limit=100,
+    languages=frozenset({"en"}),
+    acoustic_allowed=lambda tenant, region: False,
+)
+
+
+@pytest.fixture
+def intake() -> Iterator[Intake]:
+    """A step whose reference is a hundred calm chats, told anew at every message."""
+    scores = FakeScorer().score([CALM], ["chat"])
+    calm = Window([float(scores.p[0, 2] - scores.p[0, 0])] * 100, [int(scores.tokens[0])] * 100, [0.0] * 100, {})
+    monitor = Monitor({"chat": reference(calm)}, every=1)
+    metrics.DRIFT.clear()
+    yield Intake(POLICY, Identity("key", "eu"), FakeScorer(), lambda: NOW_MS, monitor)
+    metrics.DRIFT.clear()
+
+
+def raws(speaker: str, text: str, *, final: bool = True, count: int = 40) -> list[Raw]:
+    return [
+        Raw(payload=payload(event_id=f"e{i}", speaker=speaker, text=text, final=final), origin=ORIGIN)
+        for i in range(count)
+    ]
+
+
+def index(measure: str) -> float | None:
+    return metrics.REGISTRY.get_sample_value("undertone_drift_psi", {"channel": "chat", "measure": measure})
+
+
+def test_calm_customers_have_not_moved_and_furious_ones_have(intake: Intake) -> None:
+    intake(raws("customer", CALM))
+    assert index("score") == 0.0
+    intake(raws("customer", "this is ridiculous and awful, nobody ever answers again"))
+    score = index("score")
+    assert score is not None
+    assert score > 0.25
+
+
+def test_agents_and_provisional_words_do_not_count(intake: Intake) -> None:
+    intake(raws("agent", "this is awful"))
+    intake(raws("customer", "this is awful", final=False))
+    assert index("score") is None
+
+
+def test_the_live_job_compares_with_the_bundle_it_runs() -> None:
+    """Every message the same is unlike any reference; the stub scorer, which no bundle describes, is not compared."""
+    for settings, told in ((Settings(scorer="fake"), False), (Settings(scorer="onnx"), True)):
+        metrics.DRIFT.clear()
+        make_intake(settings, FakeScorer(), lambda: NOW_MS)(raws("customer", CALM, count=1000))
+        assert (index("length") is not None and index("length") != 0.0) == told
+    metrics.DRIFT.clear()

@@ -9,7 +9,6 @@ own death included, because two jobs on one folder would count everything twice 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import subprocess
@@ -23,7 +22,8 @@ from typing import IO, Final
 import msgspec
 
 from flows.settings import Settings, SettingsError
-from infra.state_folder import FolderInUseError, lock, prune
+from infra.mortal import bound
+from infra.state_folder import FolderInUseError, lock, prune, sweep
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WRONG_CONFIGURATION: Final = 2
@@ -32,7 +32,6 @@ NEEDS_MENDING: Final = 3
 """Exit status of a worker that Kafka withholds something from: a topic, records, the login. It has said what."""
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class LaunchError(RuntimeError):
@@ -68,12 +67,6 @@ def log(message: str) -> None:
     print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} launch: {message}", file=sys.stderr, flush=True)
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to kill this worker when the supervisor dies; elsewhere the lock that it holds does the fencing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Supervisor:
     """Runs `command(i)` for each process `i` until a signal ends it. Use once, from the main thread."""
 
@@ -90,6 +83,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         with lock(self._plan.state_dir) as held:
             while True:
+                sweep(self._plan.state_dir)
                 dropped = prune(self._plan.recovery)
                 if dropped:
                     log(f"{dropped} discarded keys pruned from the recovery store")
@@ -119,13 +113,12 @@ class Supervisor:
     def _start(self, held: IO[str]) -> None:
         for number in range(self._plan.processes):
             worker = subprocess.Popen(
-                self._command(number),
+                bound(self._command(number)),  # else workers of a killed supervisor would keep the folder locked
                 cwd=ROOT,
                 env={"RUST_BACKTRACE": "0", **os.environ},  # the engine's own traces bury the line that says why
                 pass_fds=(held.fileno(),),
                 # Ctrl-C reaches the whole foreground group, and an interrupted worker wedges its cluster.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # the supervisor has one thread
             )
             self._workers.append(worker)
         log(f"started {self._plan.processes} worker(s): " + ", ".join(str(worker.pid) for worker in self._workers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,12 @@ def lock(state_dir: Path) -> IO[str]:
     held.write(str(os.getpid()))
     held.flush()
     return held
+
+
+def sweep(state_dir: Path) -> None:
+    """Remove recovery stores that were being made when their process was killed. Only while nothing runs."""
+    for half_made in state_dir.glob("recovery-*"):
+        shutil.rmtree(half_made)
 
 
 def prune(recovery: Path) -> int:

@@ -25,6 +25,8 @@ from flows.settings import PREFIX
 from infra.clickhouse.migrate import migrate
 from infra.clickhouse.render import Target
 from infra.embedded_kafka import MockCluster
+from infra.mortal import bound
+from infra.ports import free_port
 from infra.store import open_store
 
 TOPICS = {"undertone.events": 4, "undertone.escalations": 2, "undertone.dead_letters": 1, "undertone.feedback": 1}
@@ -48,7 +50,7 @@ class Child:
         self._log = log
         with log.open("wb") as out:
             self._process = subprocess.Popen(  # noqa: S603 - modules of this project
-                [sys.executable, "-m", *arguments],
+                bound([sys.executable, "-m", *arguments]),
                 env=dict(environment),
                 cwd=ROOT,
                 stdout=out,
@@ -192,13 +194,6 @@ def claimed(folder: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise DemoError(f"another demo is using {folder}; wait for its end or choose another --state") from None
         yield fresh(folder)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _accepts(port: int) -> bool:

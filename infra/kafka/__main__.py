@@ -35,7 +35,7 @@ def _fetch(_options: argparse.Namespace) -> int:
 
 
 def _start(options: argparse.Namespace) -> int:
-    broker = _begin(options)
+    broker = _begin(options, background=True)
     (options.data / "broker.pid").write_text(str(broker.pid))
     print(f"{_told(broker)}\nStop it with: python -m infra.kafka stop --data {options.data}")
     return 0
@@ -52,8 +52,8 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _begin(options: argparse.Namespace) -> KafkaBroker:
-    broker = KafkaBroker(options.data, options.port, _login(options))
+def _begin(options: argparse.Namespace, *, background: bool = False) -> KafkaBroker:
+    broker = KafkaBroker(options.data, options.port, _login(options), background=background)
     broker.start()
     present = broker.admin().list_topics(timeout=10).topics
     for topic, partitions in options.topics.items():

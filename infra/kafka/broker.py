@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -23,6 +22,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from infra.kafka.security import LISTENER, CertificateError, Login, make_certificate
+from infra.mortal import bound
+from infra.ports import free_port
 
 HERE: Final = Path(__file__).parent
 JARS: Final = HERE / "target" / "jars"
@@ -59,13 +60,6 @@ def fetch() -> None:
     MARK.write_text(pom)
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _properties(port: int, controller_port: int, data: Path, login: Login | None) -> str:
     name = LISTENER if login else "PLAINTEXT"
     settings = {
@@ -96,13 +90,14 @@ class KafkaBroker:
 
     `data` is made when missing, and kept: a broker started on it again has its topics. `port` 0 takes a free one.
     With a `login` it listens with TLS and SASL only; `client_settings` are then what a client needs. The login of the
-    first start on `data` stays.
+    first start on `data` stays. It dies with the process that started it, unless `background` says that it shall not.
     """
 
-    def __init__(self, data: Path, port: int = 0, login: Login | None = None) -> None:
+    def __init__(self, data: Path, port: int = 0, login: Login | None = None, *, background: bool = False) -> None:
         self.port = port or free_port()
         self.data = data.resolve()
         self.login = login
+        self.background = background
         self.log = self.data / "broker.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -136,9 +131,10 @@ class KafkaBroker:
         command += ["-cp", f"{JARS}/*"]
         if not (self.data / "log" / "meta.properties").is_file():
             self._format(command, properties)
+        command += ["kafka.Kafka", str(properties)]
         with (self.data / "stderr.log").open("ab") as errors:
             self._process = subprocess.Popen(
-                [*command, "kafka.Kafka", str(properties)], stdout=errors, stderr=errors, start_new_session=True
+                command if self.background else bound(command), stdout=errors, stderr=errors, start_new_session=True
             )
         self._wait_ready()
 

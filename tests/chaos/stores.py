@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.flows.job import free_port
+from infra.mortal import bound
+from infra.ports import free_port
 from tests.store_reader import ROOT, dump
 
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -45,9 +46,10 @@ class SharedStore:
 
     def start(self) -> None:
         """Start it, on the data of the one before, and wait until it answers."""
-        command = [sys.executable, "-m", "infra.clickhouse_front", "--path", str(self._folder / "db")]
+        command = [sys.executable, "-m", "infra.clickhouse_front", "--port", str(self._port)]
+        command += ["--path", str(self._folder / "db")]
         with (self._folder / "front.log").open("ab") as log:
-            self._front = subprocess.Popen([*command, "--port", str(self._port)], cwd=ROOT, stdout=log, stderr=log)
+            self._front = subprocess.Popen(bound(command), cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not _answers(self._port):
             assert time.monotonic() < deadline, "the front does not answer"

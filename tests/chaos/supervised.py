@@ -17,9 +17,10 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from infra.mortal import bound
+from infra.ports import free_port
 from infra.traffic import Sent
 from operators.records import Origin, Raw
-from tests.flows.job import free_port
 from tests.kafka_traffic import read_all
 from tests.store_reader import ROOT
 
@@ -91,7 +92,7 @@ class SupervisedJob:
         """Start the supervisor; a lock that dying workers still hold is waited for."""
         command = [sys.executable, "-m", "infra.launch", "--backoff", "0.1", "--backoff-cap", "0.2"]
         with self._log.open("ab") as log:
-            self._supervisor = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+            self._supervisor = subprocess.Popen(bound(command), cwd=ROOT, env=self.environment, stdout=log, stderr=log)
 
     def __enter__(self) -> SupervisedJob:
         self.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,9 +14,13 @@ from types import TracebackType
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from infra.mortal import bound
+from infra.ports import free_port
 from infra.traffic import Sent
 from operators.records import Origin, Raw
 from tests.store_reader import ROOT
+
+__all__ = ["PATIENCE_SECONDS", "TOPICS", "LiveJob", "free_port", "read_topic", "send"]
 
 TOPICS = {"undertone.events": 4, "undertone.escalations": 2, "undertone.dead_letters": 2, "undertone.feedback": 1}
 PATIENCE_SECONDS = 90.0
@@ -49,7 +52,7 @@ class LiveJob:
             subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.live"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                bound([sys.executable, "-m", "flows.live"]), cwd=ROOT, env=self.environment, stdout=log, stderr=log
             )
         return self
 
@@ -113,13 +116,6 @@ class LiveJob:
         """End it at once."""
         self._process.kill()
         self._process.wait(PATIENCE_SECONDS)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def send(

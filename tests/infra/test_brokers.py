@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from infra.embedded_kafka import EmbeddedKafkaError, MockCluster, parse_topics
 from infra.kafka import broker as kafka
 from infra.kafka.__main__ import main
-from tests.flows.job import free_port
+from infra.ports import free_port
 from tests.kafka_traffic import PATIENCE_SECONDS, fill, read_all
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,7 +22,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from flows import ending, live
 from flows.settings import Settings
 from infra.launch import NEEDS_MENDING, WRONG_CONFIGURATION, Plan, check, main, worker_command
-from infra.state_folder import FolderInUseError, lock, prune
+from infra.state_folder import FolderInUseError, lock, prune, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -204,6 +204,16 @@ def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None
     sums.clear()
     run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
     assert sums == [("kept", 10), ("gone-1", 3)]
+
+
+def test_half_made_recovery_stores_are_swept_away(tmp_path: Path) -> None:
+    whole = live.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
+    half_made = tmp_path / "recovery-x1y2"
+    half_made.mkdir()
+    (half_made / "part-0.sqlite3").touch()
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [whole]
+    assert len(list(whole.iterdir())) >= 2
 
 
 def stored_keys(folder: Path) -> set[str]:

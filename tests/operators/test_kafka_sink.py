@@ -16,6 +16,7 @@ import pytest
 from confluent_kafka import Producer
 
 from infra.embedded_kafka import MockCluster
+from infra.mortal import bound
 from operators.kafka_client import KafkaSourceError
 from operators.kafka_sink import KafkaSink, KafkaSinkError, Outgoing
 from tests.kafka_traffic import PATIENCE_SECONDS, count, fill, fresh_topic, identities, read_all
@@ -156,7 +157,7 @@ def load(brokers: str, topic: str, records: int) -> int:
 
 def start_copy(*arguments: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, "tests/operators/copy_job.py", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.Popen(bound(command), cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def wait(reached: Callable[[], Any]) -> None:

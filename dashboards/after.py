@@ -402,9 +402,11 @@ def soured_list() -> Json:
         """,
         columns=[
             column("Started", unit="dateTimeAsIso", width=170, links=[journey_link()]),
-            column("Begin", decimals=2, steps=MOOD_STEPS),
-            column("End", decimals=2, steps=MOOD_STEPS),
-            column("Shift", decimals=2),
+            column("Begin", decimals=2, width=70, steps=MOOD_STEPS),
+            column("End", decimals=2, width=70, steps=MOOD_STEPS),
+            column("Shift", decimals=2, width=70),
+            column("Alerts", width=70),
+            column("Rating", width=75),
             column("Customer", hidden=True),
         ],
     )

@@ -8,7 +8,7 @@ from dashboards.common import BAD, DATA_SOURCE, Json, target, tidy
 
 COLUMNS = 24
 """Width of Grafana's grid."""
-WALL_ROWS = 22
+WALL_ROWS = 23
 """Grid rows that a 1080-pixel screen shows with Grafana's bars: (1080 - 136) / 38 pixels, less a margin."""
 TAG = "undertone"
 
@@ -21,13 +21,14 @@ def place(panel: Json, x: int, y: int, width: int, height: int) -> Json:
     return {**panel, "gridPos": {"x": x, "y": y, "w": width, "h": height}}
 
 
-def bands(*rows: tuple[int, Sequence[Placed]], top: int = 0) -> list[Json]:
+def bands(*rows: tuple[int, Sequence[Placed]]) -> list[Json]:
     """Lay panels out in bands from the top, each band of one height, its panels from left to right.
 
     >>> [panel["gridPos"]["y"] for panel in bands((4, [({}, 12), ({}, 12)]), (6, [({}, 24)]))]
     [0, 0, 4]
     """
     placed: list[Json] = []
+    top = 0
     for height, row in rows:
         x = 0
         for panel, width in row:
@@ -35,11 +36,6 @@ def bands(*rows: tuple[int, Sequence[Placed]], top: int = 0) -> list[Json]:
             x += width
         top += height
     return placed
-
-
-def heading(id: int, title: str) -> Json:  # noqa: A002
-    """A line that names the panels below it."""
-    return {"id": id, "type": "row", "title": title, "collapsed": False, "panels": []}
 
 
 def dashboard(

@@ -103,17 +103,6 @@ def value_map(texts: dict[str, tuple[str, str]]) -> Json:
     return {"type": "value", "options": options}
 
 
-def range_map(ranges: Sequence[tuple[float | None, float | None, str, str]]) -> list[Json]:
-    """Show text and colour for ranges of numbers, each (from, to, text, colour)."""
-    return [
-        {
-            "type": "range",
-            "options": {"from": low, "to": high, "result": {"text": text, "color": colour, "index": index}},
-        }
-        for index, (low, high, text, colour) in enumerate(ranges)
-    ]
-
-
 def empty_map(text: str, colour: str = MUTED) -> Json:
     """Show a text instead of Grafana's "No data" where a value is missing."""
     return {"type": "special", "options": {"match": "null+nan", "result": {"text": text, "color": colour, "index": 99}}}

@@ -18,7 +18,6 @@ KINDS: dict[str, str] = {
     "state-timeline": "lanes over time",
     "barchart": "bars",
     "alertlist": "alarms",
-    "text": "text",
 }
 _STYLE = (
     "text{font-family:system-ui,sans-serif;fill:#1f2933}.t{font-size:13px;font-weight:600}.k{font-size:11px;fill:#52606d}"
@@ -73,6 +72,8 @@ def _panel(panel: Json) -> str:
         for index, line in enumerate(lines)
     )
     kind = str(KINDS.get(panel["type"], panel["type"]))
+    if panel["type"] == "stat" and "displayName" in panel["fieldConfig"]["defaults"]:
+        kind = f"{kind}, {panel['fieldConfig']['defaults']['displayName']}"
     below = y + 20 + 16 * len(lines)
     return (
         f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="4" fill="{FILLS.get(panel["type"], "#eeeeee")}" '

@@ -15,7 +15,8 @@ _PLAIN: Steps = ((None, GOOD),)
 NOTHING = "nothing in this time range"
 _BLANK: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": "-"}]}
 """What a single missing value shows: `noValue` of the panel is the sentence for a panel without any."""
-ColumnWidth = int
+LEAST_WIDTH = 90
+"""Pixels of a column without a width of its own, at least: Grafana's 150 makes tables wider than their panels."""
 
 
 def stat(
@@ -30,29 +31,37 @@ def stat(
     sparkline: bool = False,
     empty: str = "none",
     links: Sequence[Json] = (),
-    mappings: Sequence[Json] = (),
     colour: Literal["background", "value", "none"] = "background",
+    beside: str = "",
 ) -> Json:
-    """One big number. With `sparkline` the query returns a time series, otherwise one row."""
+    """One big number. With `sparkline` the query returns a time series, otherwise one row.
+
+    `beside` stands next to the number and as large as can be read from afar, which a panel's title is not. The panel
+    must then be 5 rows high, and `empty` short.
+    """
     defaults: Json = {
         "unit": unit,
         "color": {"mode": "thresholds"},
-        "mappings": [*mappings, empty_map(empty)],
+        "mappings": [empty_map(empty)],
         "thresholds": thresholds(steps),
         "noValue": empty,
         "links": list(links),
     }
     if decimals is not None:
         defaults["decimals"] = decimals
-    options = {
+    if beside:
+        defaults["displayName"] = beside
+    options: Json = {
         # "lastNotNull" would show a value of an hour ago as if it were of now when the present sample is too small.
         "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
         "colorMode": colour,
         "graphMode": "area" if sparkline else "none",
-        "textMode": "value",
+        "textMode": "value_and_name" if beside else "value",
         "justifyMode": "center",
         "orientation": "auto",
     }
+    if beside:
+        options["text"] = {"titleSize": 22, "valueSize": 48}
     shape: Literal["timeseries", "table"] = "timeseries" if sparkline else "table"
     return _panel(id, "stat", title, description, [target(sql, shape)], defaults, options, interval="1m")
 
@@ -130,7 +139,13 @@ def table(
     """Rows as they come from the query; `columns` are made by `column`, `totals` are added up below."""
     defaults: Json = {
         "color": {"mode": "thresholds"},
-        "custom": {"align": "auto", "filterable": False, "cellOptions": {"type": "auto"}, "displayMode": "auto"},
+        "custom": {
+            "align": "auto",
+            "filterable": False,
+            "minWidth": LEAST_WIDTH,
+            "cellOptions": {"type": "auto"},
+            "displayMode": "auto",
+        },
         "mappings": [],
         "thresholds": thresholds(((None, "text"),)),
         "links": list(links),
@@ -148,7 +163,7 @@ def column(
     name: str,
     *,
     unit: str | None = None,
-    width: ColumnWidth | None = None,
+    width: int | None = None,
     steps: Steps | None = None,
     mappings: Sequence[Json] = (),
     links: Sequence[Json] | None = None,
@@ -274,22 +289,6 @@ def bars(
     return _panel(id, "barchart", title, description, [target(sql, "table")], defaults, options, (_BLANK, *overrides))
 
 
-def note(id: int, title: str, markdown: str) -> Json:  # noqa: A002
-    """A few words on the page itself."""
-    return {
-        "id": id,
-        "type": "text",
-        "title": title,
-        "description": "",
-        "transparent": True,
-        "options": {
-            "mode": "markdown",
-            "content": markdown,
-            "code": {"language": "plaintext", "showLineNumbers": False},
-        },
-    }
-
-
 def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> Json:  # noqa: A002
     """The alert rules with these labels that are firing or about to."""
     matchers = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
@@ -298,7 +297,7 @@ def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> 
         "groupMode": "default",
         "groupBy": [],
         "maxItems": 8,
-        "sortOrder": 1,
+        "sortOrder": 3,  # what fires before what is about to
         "dashboardAlerts": False,
         "alertName": "",
         "alertInstanceLabelFilter": f"{{{matchers}}}",

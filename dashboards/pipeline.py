@@ -437,12 +437,13 @@ def progress() -> Json:
         ORDER BY topic, partition
         """,
         columns=[
+            column("Partition", width=90),
             column("Position", unit="none"),
             column("End", unit="none"),
             column("Behind", steps=((None, GOOD), (BEHIND_WATCH, WATCH), (BEHIND_LIMIT, BAD))),
-            column("Event time", unit="dateTimeAsIso"),
-            column("Last epoch", unit="dateTimeAsIso"),
-            column("Ago", unit="s", steps=((None, GOOD), (EPOCH_TARGET_S, WATCH), (EPOCH_LIMIT_S, BAD))),
+            column("Event time", unit="dateTimeAsIso", width=170),
+            column("Last epoch", unit="dateTimeAsIso", width=170),
+            column("Ago", unit="s", width=80, steps=((None, GOOD), (EPOCH_TARGET_S, WATCH), (EPOCH_LIMIT_S, BAD))),
         ],
         empty="no epoch for a day",
     )

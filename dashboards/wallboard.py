@@ -29,6 +29,8 @@ from dashboards.sql import data_age, heard, open_alerts, rolling
 
 UID = "undertone-wallboard"
 WHERE = chosen("tenant", "queue")
+QUEUES_SHOWN, CONVERSATIONS_SHOWN = 5, 7
+"""Rows that their tables have room for: on a wall nobody scrolls."""
 ESCALATIONS = "/d/undertone-escalations?${__url_time_range}&${tenant:queryparam}&${queue:queryparam}"
 
 
@@ -36,7 +38,7 @@ def negative_share() -> Json:
     """Share of negative customer messages over the last 15 minutes."""
     return stat(
         1,
-        f"Negative messages (target < {NEGATIVE_TARGET:.0%})",
+        "Negative messages",
         f"Share of customers' messages of the last 15 minutes that are negative. "
         f"Shown from {MIN_MESSAGES} messages on.",
         rolling("negatives / messages", WHERE),
@@ -45,6 +47,7 @@ def negative_share() -> Json:
         steps=((None, GOOD), (NEGATIVE_TARGET, WATCH), (NEGATIVE_LIMIT, BAD)),
         sparkline=True,
         empty="too few",
+        beside=f"target < {NEGATIVE_TARGET:.0%}",
     )
 
 
@@ -52,13 +55,14 @@ def mood() -> Json:
     """Mean score of the last 15 minutes."""
     return stat(
         2,
-        "Mood, -1 to 1 (target > 0)",
+        "Mood, -1 to 1",
         "Mean score of customers' messages of the last 15 minutes, each weighted by how sure the model is.",
         rolling("score_sum / nullIf(weight_sum, 0)", WHERE),
         decimals=2,
         steps=((None, BAD), (-0.2, WATCH), (0, GOOD)),
         sparkline=True,
         empty="too few",
+        beside="target > 0",
     )
 
 
@@ -73,6 +77,7 @@ def in_conversation() -> Json:
         FROM {heard(15, WHERE)} AND ended_time <= $__toTime
         """,
         colour="none",
+        beside="in 15 minutes",
     )
 
 
@@ -80,11 +85,12 @@ def critical_open() -> Json:
     """Open alerts of the highest level."""
     return stat(
         4,
-        "Critical alerts open (target 0)",
+        "Critical alerts open",
         "Alerts of level 3 for supervisors that nobody has closed and whose customer has not calmed down.",
         f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE level = 3 AND route = 'supervisor'",
         steps=((None, GOOD), (1, WATCH), (3, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
+        beside="target 0",
     )
 
 
@@ -92,7 +98,7 @@ def longest_unanswered() -> Json:
     """Age of the oldest alert without an answer."""
     return stat(
         5,
-        f"Longest unanswered (target < {ACKNOWLEDGE_TARGET_S // 60} min)",
+        "Longest unanswered",
         "Age of the oldest open supervisor alert that nobody has acknowledged.",
         f"""
         SELECT toFloat64(maxOrNull(age_s)) AS seconds
@@ -103,6 +109,7 @@ def longest_unanswered() -> Json:
         unit="dthms",
         steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (ACKNOWLEDGE_TARGET_S * 5, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
+        beside=f"target < {ACKNOWLEDGE_TARGET_S // 60} min",
     )
 
 
@@ -110,13 +117,14 @@ def age_of_data() -> Json:
     """Seconds since the newest message: tells a calm wall from a dead one."""
     return stat(
         6,
-        f"Age of this data (target < {DATA_AGE_TARGET_S} s)",
+        "Age of this data",
         "Time since the newest message of any organisation shown. When it grows, the rest of this wall is old.",
         f"SELECT minOrNull(seconds) AS seconds FROM ({data_age(chosen('tenant'))}\n)",
         unit="s",
         steps=((None, GOOD), (DATA_AGE_TARGET_S, WATCH), (DATA_AGE_LIMIT_S, BAD)),
-        empty="no data for a day",
-        links=[{"title": "Pipeline", "url": "/d/undertone-pipeline?${__url_time_range}"}],
+        empty="no data",
+        links=[{"title": "Pipeline", "url": "/d/undertone-pipeline?${__url_time_range}&${tenant:queryparam}"}],
+        beside=f"target < {DATA_AGE_TARGET_S} s",
     )
 
 
@@ -150,11 +158,12 @@ def queue_states() -> Json:
 
 
 def queues_now() -> Json:
-    """The six worst queues of the last 15 minutes: as many as there is room for."""
+    """The worst queues of the last 15 minutes."""
     return table(
         8,
         f"Worst queues now (15 minutes, target < {NEGATIVE_TARGET:.0%} negative)",
-        f"The six queues with the highest negative share; it and the mood stay empty below {MIN_MESSAGES} messages.",
+        f"The {QUEUES_SHOWN} queues with the highest negative share; it and the mood stay empty below {MIN_MESSAGES} "
+        "messages.",
         f"""
         SELECT
             queue AS Queue, sum(messages) AS Messages,
@@ -165,7 +174,7 @@ def queues_now() -> Json:
         GROUP BY queue
         HAVING Messages > 0
         ORDER BY Negative DESC NULLS LAST, Messages DESC
-        LIMIT 6
+        LIMIT {QUEUES_SHOWN}
         """,
         columns=[
             column("Queue", links=[{"title": "After the conversation", "url": _after("${__value.raw:percentencode}")}]),
@@ -250,10 +259,10 @@ def firing() -> Json:
 def board() -> Json:
     """Six numbers, the queues, the worst conversations and the open alerts."""
     top = [negative_share(), mood(), in_conversation(), critical_open(), longest_unanswered(), age_of_data()]
-    panels = [place(panel, 4 * index, 0, 4, 4) for index, panel in enumerate(top)]
-    panels += [place(queue_states(), 0, 4, 14, 8), place(queues_now(), 14, 4, 10, 8)]
-    panels += [place(worst_conversations(), 0, 12, 16, 10)]
-    panels += [place(alerts_by_age(), 16, 12, 8, 6), place(firing(), 16, 18, 8, 4)]
+    panels = [place(panel, 4 * index, 0, 4, 5) for index, panel in enumerate(top)]
+    panels += [place(queue_states(), 0, 5, 14, 8), place(queues_now(), 14, 5, 10, 8)]
+    panels += [place(worst_conversations(), 0, 13, 16, 10)]
+    panels += [place(alerts_by_age(), 16, 13, 8, 6), place(firing(), 16, 19, 8, 4)]
     return dashboard(
         UID,
         "Undertone: wallboard",
@@ -275,7 +284,7 @@ def _after(queue_value: str) -> str:
 
 
 def _worst_sql() -> str:
-    """The eight lowest, then their trend and alert.
+    """The lowest, then their trend and alert.
 
     The trend takes the newest version by itself instead of by FINAL, which would compare the ids of all rows around.
     """
@@ -292,7 +301,7 @@ def _worst_sql() -> str:
                     arrayFilter(pair -> pair.1 > 0, [{drivers}]))), ', ') AS drivers
             FROM {heard(30, WHERE)} AND messages > 0
             ORDER BY final_level
-            LIMIT 8
+            LIMIT {CONVERSATIONS_SHOWN}
         )
     ) AS worst
     SELECT

@@ -17,6 +17,7 @@ from dashboards.build import generated, outdated
 from dashboards.common import DATA_SOURCE_UID, FEEDBACK_URL
 from dashboards.provisioning import files
 from dashboards.site import Site, data_source, for_site, published_hash
+from dashboards.wallboard import CONVERSATIONS_SHOWN, QUEUES_SHOWN
 
 Json = dict[str, Any]
 BOARDS = [board() for board in ALL]
@@ -26,7 +27,7 @@ each_panel = pytest.mark.parametrize(
     ("board", "panel"), PANELS, ids=[f"{board['uid']}-{panel['id']}" for board, panel in PANELS]
 )
 PALETTE = {"#56B4E9", "#009E73", "#E69F00", "#D55E00", "#999999", "#0072B2", "#CC79A7", "#F0E442", "#DDDDDD"}
-SAFE = {"stat", "timeseries", "table", "barchart", "state-timeline", "alertlist", "text"}
+SAFE = {"stat", "timeseries", "table", "barchart", "state-timeline", "alertlist"}
 
 
 def strings(value: object) -> Iterator[str]:
@@ -134,10 +135,25 @@ def test_a_number_of_now_is_never_an_older_one(board: Json, panel: Json) -> None
         assert panel["options"]["reduceOptions"]["calcs"] == ["last"]
 
 
-def test_stats_of_the_wall_show_their_target() -> None:
+def test_stats_of_the_wall_show_their_target_in_letters_to_be_read_from_afar() -> None:
     for panel in BOARDS[0]["panels"]:
-        if panel["type"] == "stat" and panel["fieldConfig"]["defaults"]["thresholds"]["steps"][1:]:
-            assert "target" in panel["title"], panel["title"]
+        if panel["type"] == "stat":
+            defaults = panel["fieldConfig"]["defaults"]
+            assert panel["options"]["textMode"] == "value_and_name", panel["title"]
+            assert panel["options"]["text"]["titleSize"] >= 20, panel["title"]
+            assert "target" in defaults["displayName"] or not defaults["thresholds"]["steps"][1:], panel["title"]
+            assert len(defaults["noValue"]) <= 8, f"{panel['title']}: {defaults['noValue']} is cut off at this size"
+
+
+def test_tables_of_the_wall_have_no_row_that_one_must_scroll_to() -> None:
+    shown = {8: QUEUES_SHOWN, 9: CONVERSATIONS_SHOWN, 10: 3}
+    tables = {panel["id"]: panel for panel in BOARDS[0]["panels"] if panel["type"] == "table"}
+    assert set(tables) == set(shown)
+    for number, rows in shown.items():
+        panel = tables[number]
+        room = panel["gridPos"]["h"] * 38 - 8 - 50  # the gap between panels; title, padding and border
+        assert (rows + 1) * 36 <= room, f"{panel['title']}: a row, and the line with the names, is 36 pixels high"
+        assert f"LIMIT {rows}" in panel["targets"][0]["rawSql"] or f"numbers({rows})" in panel["targets"][0]["rawSql"]
 
 
 @each_panel

@@ -10,9 +10,10 @@ from functools import lru_cache
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from dashboards.board import COLUMNS
 from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL
-from tests.dashboards.queries import Query, all_queries
+from tests.dashboards.queries import Json, Query, all_queries
 from tests.dashboards.traffic import Traffic, write
 
 QUERIES = all_queries()
@@ -98,6 +99,26 @@ def check_table(query: Query, columns: list[Column], rows: list[tuple[object, ..
         assert override["matcher"]["options"] in names, f"{query.name}: no column {override['matcher']['options']}"
     for field in re.findall(r"__data\.fields\.(\w+)", str(query.panel)):
         assert field in names, f"{query.name}: a link needs the column {field}"
+    width, room = least_width(query.panel, [name for name, _ in columns]), room_of(query.panel)
+    assert width <= room, f"{query.name}: {width} pixels of columns in {room:.0f}: one has to scroll to the right"
+
+
+def least_width(panel: Json, names: list[str]) -> int:
+    """Pixels that the shown columns take at least."""
+    least = panel["fieldConfig"]["defaults"]["custom"]["minWidth"]
+    looks = {
+        override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
+        for override in panel["fieldConfig"]["overrides"]
+    }
+    shown = (looks.get(name, {}) for name in names)
+    return sum(look.get("custom.width", least) for look in shown if "custom.hidden" not in look)
+
+
+def room_of(panel: Json) -> float:
+    """Pixels that the panel has for columns on a screen 1920 pixels wide, less padding, border and a scroll bar."""
+    gap, margins, inside = 8, 2 * 16, 2 * 8 + 2 + 10
+    cell = (1920 - margins - (COLUMNS - 1) * gap) / COLUMNS
+    return float(panel["gridPos"]["w"] * (cell + gap) - gap - inside)
 
 
 def check_bars(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:

@@ -227,7 +227,8 @@ def as_text(report: Block) -> str:
             for tag, b in report["tags"].items()
         ),
     ]
-    return "\n".join([f"{report['rows']} rows{left_out}", "", *_table(sentiment), "", *_table(tags)])
+    tables = [line for table in (sentiment, tags) if len(table) > 1 for line in ("", *_table(table))]
+    return "\n".join([f"{report['rows']} rows{left_out}", *tables])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

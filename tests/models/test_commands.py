@@ -251,6 +251,13 @@ def test_evaluate_says_what_it_left_out_and_each_channels_tags(
     assert "7 rows, 1 left out" in capsys.readouterr().out
 
 
+def test_evaluate_prints_no_empty_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["--data", str(write(tmp_path / "f.jsonl", [{"text": "x", "sentiment": "neutral"}]))]) == 0
+    said = capsys.readouterr().out
+    assert "channel" in said
+    assert "tag" not in said
+
+
 def test_evaluate_names_a_shared_row_without_its_fields(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write(tmp_path / "f.jsonl", [{"text": "secret", "source": "goemotions"}])
     assert evaluate.main(["--data", str(data)]) == 2

@@ -21,7 +21,7 @@ from dashboards.common import (
     key_text,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import Z
+from dashboards.sql import Z, survey_answers
 
 UID = "undertone-after"
 CHANNEL_CHOSEN = "$__conditionalAll(hasAny(channels, [${channel:singlequote}]), $channel)"
@@ -93,12 +93,13 @@ def rating_gap() -> Json:
     return stat(
         5,
         "Survey told in advance, AUC (0.5 = chance)",
-        "How often a session with an unhappy survey answer ended in a lower mood than one with a happy answer: 1 is "
-        "always, 0.5 is chance. Needs 30 answers, 5 of each kind.",
+        "How often a customer with an unhappy survey answer was in a lower mood before the survey than one with a "
+        "happy answer: 1 is always, 0.5 is chance. Needs 30 answers, 5 of each kind.",
         f"""
         SELECT if(count() >= 30 AND least(sum(rating < 0), sum(rating >= 0)) >= 5,
-            toNullable(arrayROCAUC(groupArray(-final_level), groupArray(rating < 0))), NULL) AS auc
-        FROM {ENDED} AND rating IS NOT NULL
+            toNullable(arrayROCAUC(groupArray(-predicted), groupArray(rating < 0))), NULL) AS auc
+        FROM ({survey_answers(WHERE)}
+        )
         """,
         decimals=2,
         steps=((None, BAD), (0.6, WATCH), (0.7, GOOD)),
@@ -308,15 +309,15 @@ def rating_by_mood() -> Json:
     return bars(
         14,
         "Survey answer by predicted mood",
-        "Mean survey answer of the sessions that ended in each band of mood; bands with 5 answers and more. Bars that "
+        "Mean survey answer by the mood that was known before the survey; bands with 5 answers and more. Bars that "
         "rise from band to band say that the live mood means what customers say afterwards.",
         f"""
         SELECT
-            multiIf(final_level < -0.6, '1 very unhappy', final_level < -0.2, '2 unhappy',
-                final_level < 0.2, '3 neutral',
-                final_level < 0.6, '4 happy', '5 very happy') AS band,
+            multiIf(predicted < -0.6, '1 very unhappy', predicted < -0.2, '2 unhappy', predicted < 0.2, '3 neutral',
+                predicted < 0.6, '4 happy', '5 very happy') AS band,
             avg(rating) AS `Mean answer`
-        FROM {ENDED} AND rating IS NOT NULL
+        FROM ({survey_answers(WHERE)}
+        )
         GROUP BY band
         HAVING count() >= 5
         ORDER BY band

@@ -19,7 +19,7 @@ from dashboards.common import (
     chosen,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import SCORED, data_age, drift, scored
+from dashboards.sql import SCORED, data_age, drift, scored, survey_answers
 
 UID = "undertone-pipeline"
 WHERE = chosen("tenant", "channel")
@@ -347,18 +347,17 @@ def calibration() -> Json:
     return table(
         14,
         "Calibration against survey answers",
-        "Sessions that ended with a survey, by the mood predicted at their end. A trustworthy model shows ratings that "
-        "rise from row to row; the last column is the share of customers who were in fact unhappy. 28 days to the end "
+        "Survey answers by the mood that was known before the survey. A trustworthy model shows ratings that rise "
+        "from row to row; the last column is the share of customers who were in fact unhappy. 28 days to the end "
         "of the range; rows need 5 answers.",
         f"""
         SELECT
             concat(toString(round(bin / 5 - 1, 1)), ' to ', toString(round(bin / 5 - 0.8, 1))) AS `Predicted mood`,
-            count() AS Answers, avg(final_level) AS `Mean predicted`, avg(rating) AS `Mean rating`,
+            count() AS Answers, avg(predicted) AS `Mean predicted`, avg(rating) AS `Mean rating`,
             countIf(rating < 0) / count() AS `Unhappy answers`
-        FROM (SELECT final_level, rating, least(9, floor((final_level + 1) * 5)) AS bin FROM undertone.sessions FINAL
-            WHERE started_time >= $__toTime - INTERVAL 28 DAY AND started_time <= $__toTime
-                AND rating IS NOT NULL AND {chosen("tenant")})
-        GROUP BY bin
+        FROM ({survey_answers(chosen("tenant"), "$__toTime - INTERVAL 28 DAY")}
+        )
+        GROUP BY least(9, floor((predicted + 1) * 5)) AS bin
         HAVING Answers >= 5
         ORDER BY bin
         """,

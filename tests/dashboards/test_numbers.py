@@ -7,7 +7,7 @@ import math
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, wilson
+from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, survey_answers, wilson
 from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL as EVERY
 from tests.dashboards.macros import Range, expand
@@ -273,6 +273,43 @@ def test_agents_are_adjusted_for_whom_they_got(store: Client) -> None:
     put(store, "sessions", *rows)
     added = {row["Agent"]: row["Value added"] for row in panel(store, "Value added")}
     assert added == {"a1": pytest.approx(0.2), "b1": pytest.approx(0.0), "c1": pytest.approx(-0.2)}
+
+
+def test_a_survey_answer_is_held_against_the_mood_before_the_survey(store: Client) -> None:
+    put(
+        store,
+        "sessions",
+        session("chat", 900, customer_key=1, final_level=-0.9, rating=-1.0, carried=0.1),
+        session("survey", 800, customer_key=2, final_level=-0.9, rating=0.5, carried=0.4, messages=0),
+        session("stranger", 700, customer_key=3, final_level=0.8, rating=1.0, carried=0.0),
+        session("silent", 600, customer_key=4, final_level=0.3, rating=None, carried=0.3),
+    )
+    turn = {"tenant": "t", "speaker": "customer", "version": 1, "session_id": "chat", "customer_key": 1}
+    put(
+        store,
+        "trajectory",
+        {**turn, "event_id": "e1", "event_time": at(890), "channel": "chat", "customer_level": 0.3},
+        {**turn, "event_id": "e2", "event_time": at(880), "channel": "chat", "customer_level": -0.25},
+        {**turn, "event_id": "e3", "event_time": at(860), "channel": "survey", "customer_level": -0.9},
+    )
+    put(
+        store,
+        "trajectory",
+        {
+            **turn,
+            "event_id": "e4",
+            "event_time": at(690),
+            "channel": "survey",
+            "session_id": "stranger",
+            "customer_key": 3,
+            "customer_level": 0.8,
+        },
+        {**turn, "event_id": "e5", "event_time": at(870), "channel": "chat", "speaker": "agent", "customer_level": 0.9},
+    )
+
+    found = {row["rating"]: row["predicted"] for row in ask(store, survey_answers(ALL))}
+
+    assert found == {-1.0: pytest.approx(-0.25), 0.5: pytest.approx(0.4)}
 
 
 def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:

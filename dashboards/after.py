@@ -92,7 +92,7 @@ def rating_gap() -> Json:
     """How well the end mood tells unhappy survey answers."""
     return stat(
         5,
-        "Survey told in advance, AUC (0.5 = chance)",
+        "Survey foretold, AUC (chance 0.5)",
         "How often a customer with an unhappy survey answer was in a lower mood before the survey than one with a "
         "happy answer: 1 is always, 0.5 is chance. Needs 30 answers, 5 of each kind.",
         f"""

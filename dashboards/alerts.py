@@ -20,7 +20,7 @@ from dashboards.common import (
     target,
 )
 from dashboards.site import Site, fit_target
-from dashboards.sql import ALL, data_age, drift, negative_alarm, open_alerts, reject_share
+from dashboards.sql import ALL, data_age, drift, epoch_age, negative_alarm, open_alerts, reject_share
 
 GROUP = "undertone"
 INTERVAL_S = 30
@@ -67,8 +67,24 @@ def unanswered() -> Json:
     )
 
 
+def job_stands_still() -> Json:
+    """No epoch is committed any more: nothing is scored and nobody is called, whatever the hour."""
+    return _rule(
+        "undertone-job",
+        "Job stands still",
+        f"SELECT job, seconds AS value FROM ({epoch_age()}\n)",
+        above=pipeline.EPOCH_LIMIT_S,
+        minutes=10,
+        wait="1m",
+        severity="critical",
+        summary="last epoch committed {{ humanizeDuration $values.A.Value }} ago: nothing is scored, nobody is called",
+        panel=(pipeline.UID, 18),
+        no_data="Alerting",
+    )
+
+
 def data_too_old() -> Json:
-    """Nothing arrives any more."""
+    """Nothing arrives any more, though the job runs: a source is silent. By night that is no wonder."""
     return _rule(
         "undertone-data-age",
         "Data too old",
@@ -76,7 +92,7 @@ def data_too_old() -> Json:
         above=DATA_AGE_LIMIT_S,
         minutes=10,
         wait="1m",
-        severity="critical",
+        severity="warning",
         summary="{{ $labels.tenant }}: newest message is {{ humanizeDuration $values.A.Value }} old",
         panel=(pipeline.UID, 2),
         no_data="Alerting",
@@ -115,7 +131,7 @@ def rejecting() -> Json:
 
 def rules(site: Site) -> list[Json]:
     """All rules, in the words that both the API and provisioning files understand."""
-    made = [negative_queue(), unanswered(), data_too_old(), drifted(), rejecting()]
+    made = [negative_queue(), unanswered(), job_stands_still(), data_too_old(), drifted(), rejecting()]
     for rule in made:
         for query in rule["data"]:
             if query["datasourceUid"] == DATA_SOURCE_UID:

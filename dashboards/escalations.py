@@ -40,7 +40,7 @@ def load_now() -> Json:
     """Alerts per supervisor and hour."""
     return stat(
         1,
-        f"Alerts per supervisor-hour (target < {LOAD_TARGET})",
+        f"Per supervisor-hour (target < {LOAD_TARGET})",
         "Alerts sent to supervisors in the range, divided by hours and by the number of supervisors typed in above.",
         f"""
         SELECT countIf(route = 'supervisor' AND state != 'suppressed')
@@ -56,7 +56,7 @@ def answer_time() -> Json:
     """Typical time to the first answer."""
     return stat(
         2,
-        f"Time to answer, median (target < {ACKNOWLEDGE_TARGET_S // 60} min)",
+        f"Median answer (target < {ACKNOWLEDGE_TARGET_S // 60} min)",
         "From the message that raised the alert to the first answer of a supervisor, of any kind.",
         f"""
         SELECT quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS seconds
@@ -74,7 +74,7 @@ def resolve_time() -> Json:
     """Typical time until the alert was over."""
     return stat(
         3,
-        "Time to resolve, median (target < 15 min)",
+        "Median end (target < 15 min)",
         "Until a supervisor resolved the alert, or the customer's mood recovered far enough to clear it.",
         f"""
         SELECT quantileOrNull(0.5)(dateDiff('second', raised_time, closed_time)) AS seconds

@@ -19,7 +19,7 @@ from dashboards.common import (
     chosen,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import SCORED, data_age, drift, scored, survey_answers
+from dashboards.sql import SCORED, data_age, drift, epoch_age, scored, survey_answers
 
 UID = "undertone-pipeline"
 WHERE = chosen("tenant", "channel")
@@ -131,11 +131,7 @@ def last_epoch() -> Json:
         18,
         f"Last committed epoch (target < {EPOCH_TARGET_S} s ago)",
         "Time since the job last committed an epoch: until then all is stored, and a restart goes on from there.",
-        f"""
-        SELECT if(count() = 0, NULL, greatest(0, dateDiff('second', max(committed_time), $__toTime))) AS seconds
-        FROM undertone.progress
-        WHERE {COMMITTED_TODAY}
-        """,
+        f"SELECT minOrNull(seconds) AS seconds FROM ({epoch_age()}\n)",
         unit="s",
         steps=((None, GOOD), (EPOCH_TARGET_S, WATCH), (EPOCH_LIMIT_S, BAD)),
         empty="none for a day",
@@ -228,15 +224,7 @@ def kafka_lag() -> Json:
         "Kafka lag: records to be read, by partition",
         "End of the partition minus the position of the job, at the worst epoch of each interval. A line that rises "
         "means that more comes in than is read.",
-        """
-        SELECT
-            $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source,
-            toFloat64(max(end_offset - position)) AS records
-        FROM undertone.progress FINAL
-        WHERE $__timeFilter(committed_time)
-        GROUP BY time, source
-        ORDER BY time, source
-        """,
+        _by_partition("toFloat64(max(end_offset - position)) AS records"),
         name="${__field.labels.source}",
     )
 
@@ -248,15 +236,7 @@ def stream_lag() -> Json:
         "Stream-time lag, by partition",
         "How far event time is behind the wall clock. Sessions close by the slowest partition: one that stays behind "
         "holds closing back for all, though not scoring and not alerts.",
-        """
-        SELECT
-            $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source,
-            greatest(0, max(dateDiff('millisecond', stream_time, committed_time))) / 1000 AS seconds
-        FROM undertone.progress FINAL
-        WHERE $__timeFilter(committed_time)
-        GROUP BY time, source
-        ORDER BY time, source
-        """,
+        _by_partition("greatest(0, max(dateDiff('millisecond', stream_time, committed_time))) / 1000 AS seconds"),
         unit="s",
         name="${__field.labels.source}",
     )
@@ -471,3 +451,14 @@ def board() -> Json:
         variables=[tenant(), channel()],
         tags=["pipeline"],
     )
+
+
+def _by_partition(value: str) -> str:
+    """SQL of a value of the committed epochs over time, by partition of Kafka."""
+    return f"""
+    SELECT $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source, {value}
+    FROM undertone.progress FINAL
+    WHERE $__timeFilter(committed_time)
+    GROUP BY time, source
+    ORDER BY time, source
+    """

@@ -163,6 +163,15 @@ WHERE event_time >= $__toTime - INTERVAL 1 DAY AND event_time <= $__toTime AND {
 GROUP BY tenant"""
 
 
+def epoch_age() -> str:
+    """Seconds since the job last committed an epoch, over all partitions; no row when it did not in a day."""
+    return """
+SELECT 'undertone' AS job, toFloat64(greatest(0, dateDiff('second', max(committed_time), $__toTime))) AS seconds
+FROM undertone.progress
+WHERE committed_time >= $__toTime - INTERVAL 1 DAY AND committed_time <= $__toTime
+HAVING count() > 0"""
+
+
 def negative_alarm() -> str:
     """Queues whose 5-minute share of negative messages passed the limit and has not come back under the clear mark.
 

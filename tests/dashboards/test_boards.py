@@ -96,6 +96,12 @@ def test_a_panel_says_what_it_shows(board: Json, panel: Json) -> None:
 
 
 @each_panel
+def test_a_title_is_not_cut_off_on_a_1080p_screen(board: Json, panel: Json) -> None:
+    width = panel["gridPos"]["w"] * 79 - 8 - 44  # less padding and the sign that opens the description
+    assert len(panel["title"]) * 7.3 <= width, f"{panel['title']}: letters of 14 pixels are about half as wide"
+
+
+@each_panel
 def test_colours_are_safe_and_never_alone(board: Json, panel: Json) -> None:
     for text in strings(panel):
         for colour in re.findall(r"#[0-9A-Fa-f]{6}\b", text):

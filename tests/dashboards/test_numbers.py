@@ -185,7 +185,7 @@ def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:
     assert by_level[1]["Unanswered"] == 0
     (rule,) = panel(store, "Rules: load, speed and precision")
     assert (rule["Alerts"], rule["Held back"], rule["judged"], rule["good"], rule["Precision"]) == (4, 1, 1, 0, 0.0)
-    assert panel(store, "Alerts per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
+    assert panel(store, "Per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
 
 
 def test_an_alert_that_changed_shows_its_last_state(store: Client) -> None:

@@ -21,7 +21,7 @@ if ! [ -x "$venv/bin/python" ]; then
         echo "Making $venv with Python 3.12 through uv ..."
         uv venv -q --seed --python 3.12 "$venv"
     else
-        echo "Undertone needs Python 3.10, 3.11 or 3.12 (its engine has no wheels for others); found: $(python3 --version 2>&1 || echo none). Install one, or install uv (pip install uv) and run this again." >&2
+        echo "Undertone needs Python 3.10, 3.11 or 3.12 (its engine has no wheels for others); found: $(python3 --version 2>/dev/null || echo none). Install one, or install uv (pip install uv) and run this again." >&2
         exit 1
     fi
 elif ! fits "$venv/bin/python"; then

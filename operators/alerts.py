@@ -40,6 +40,24 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at_ms: int
 
 
+class Before(msgspec.Struct, frozen=True, gc=False):
+    """The history up to a correction, which the correction does not touch."""
+
+    until_ms: int
+    """Event time of the correction."""
+    session: str
+    alerts: frozenset[str]
+    """Every alert that this session had raised or held back by then."""
+
+    def has_raised(self, item: Told) -> bool:
+        """Whether the alert arose before the correction.
+
+        Times do not tell it: several messages may have one time, and an alert that was taken back and rose anew has
+        still the time of its first rising.
+        """
+        return item.alert in self.alerts if item.session == self.session else item.raised_ms < self.until_ms
+
+
 def tell(told: History, change: Change, context: Context) -> tuple[History, Escalation | None]:
     """Publish a transition unless the world already knows the alert in that state and level."""
     track = change.track
@@ -116,9 +134,9 @@ def remind(told: History, item: Told, context: Context) -> tuple[History, Escala
 
 
 def reconcile(
-    told: History, alarms: Alarms, mentioned: Iterable[str], since_ms: int, context: Context, *, reopens: bool = True
+    told: History, alarms: Alarms, mentioned: Iterable[str], before: Before, context: Context, *, reopens: bool = True
 ) -> tuple[History, list[Escalation]]:
-    """After a correction at `since_ms`: retract what should never have been raised, reopen what never cleared.
+    """After a correction: retract what should never have been raised, reopen what never cleared.
 
     `mentioned` are the alerts that the corrected history has transitions for; those are told already. Once the session
     is over nothing is reopened.
@@ -127,13 +145,15 @@ def reconcile(
     mentioned = set(mentioned)
     out: list[Escalation] = []
     for item in told:
-        if item.alert in mentioned or item.changed_ms < since_ms:
+        if item.alert in mentioned or item.changed_ms < before.until_ms:
             continue
-        if item.raised_ms >= since_ms and item.alert not in active and not _taken_back(item):
+        if item.alert not in active and not before.has_raised(item) and not _taken_back(item):
             told, taken = _retract(told, item, context)
             out.append(taken)
         elif reopens and item.alert in active and item.state not in _OPEN:
-            change = Change("raised", active[item.alert], "the message that had cleared it was corrected", since_ms)
+            change = Change(
+                "raised", active[item.alert], "the message that had cleared it was corrected", before.until_ms
+            )
             told, reopened = tell(told, change, context)
             out += [reopened] if reopened else []
     return told, out

@@ -29,6 +29,7 @@ from operators.parameters import HOUR
 from operators.rules import Rule
 
 IDLE, PENDING, ACTIVE, SUPPRESSED = range(4)
+_HEXADECIMAL = frozenset("0123456789abcdef")
 RAISED = 12
 """Times of alerts that are remembered for the budget."""
 
@@ -105,6 +106,16 @@ def alert_of(escalation: str) -> tuple[int, str] | None:
     if len(customer) != 16 or not dash or not set(customer + alert) <= _HEXADECIMAL:
         return None
     return int(customer, 16), alert
+
+
+def alerts_in(alarms: Alarms, place: Place) -> frozenset[str]:
+    """Every alert of the session at `place` that was raised or held back so far, whatever became of it.
+
+    >>> sorted(alerts_in(Alarms((Track("angry", ordinal=2),)), ("acme", 7, "e75930b1d9463ce8")))
+    ['14eeb2e25c4b', '613b202a0161']
+    """
+    ids = {alert_id(place, track.rule, n) for track in alarms.tracks for n in range(1, track.ordinal + 1)}
+    return frozenset(ids.union([track.alert for track in alarms.tracks if track.alert]))
 
 
 def evaluate(alarms: Alarms, facts: Facts, rules: tuple[Rule, ...]) -> tuple[Alarms, list[Change]]:
@@ -282,6 +293,3 @@ def _alarms(before: Alarms, known: Mapping[str, Track], raised: tuple[int, ...],
     fresh = sum([change.step == "raised" for change in changes])
     tracks = tuple([track for track in known.values() if track.phase or track.resolved_ms or track.ordinal])
     return Alarms(tracks, raised, before.in_session + fresh)
-
-
-_HEXADECIMAL = frozenset("0123456789abcdef")

@@ -11,11 +11,11 @@ from operator import attrgetter
 import msgspec
 
 from operators import alerts
-from operators.alerts import Answer, History
+from operators.alerts import Answer, Before, History
 from operators.entry import Entry
-from operators.escalation import Change
+from operators.escalation import Change, alerts_in
 from operators.evidence import Context
-from operators.fold import Folder, Stepped
+from operators.fold import Fold, Folder, Stepped
 from operators.records import Escalation, Message
 from operators.state import ANSWERS, CustomerState
 
@@ -76,7 +76,8 @@ class Teller:
                 told, said = alerts.tell(told, change, around)
                 out += [said] if said else []
         reopens = not _is_over(state, last)
-        told, more = alerts.reconcile(told, alarms, lives, tail[index].event_ms, context, reopens=reopens)
+        before = _before(state, state.folds[index - 1] if index else state.settled, tail[index].event_ms)
+        told, more = alerts.reconcile(told, alarms, lives, before, context, reopens=reopens)
         state, due = self._passed(msgspec.structs.replace(state, told=told), [], tail[-1].event_ms, context)
         return state, out + more + due
 
@@ -103,7 +104,8 @@ class Teller:
         context = Context(step.fold, step.turn, entry, None, self._folder.rules)
         mentioned = [change.track.alert for change in (*step.passed, *step.changes, *changes)]
         reopens = not _is_over(state, step)
-        told, out = alerts.reconcile(state.told, alarms, mentioned, entry.event_ms, context, reopens=reopens)
+        before = _before(state, state.current, entry.event_ms)
+        told, out = alerts.reconcile(state.told, alarms, mentioned, before, context, reopens=reopens)
         state, more = self._passed(msgspec.structs.replace(state, told=told), changes, entry.event_ms, context)
         return state, out + more
 
@@ -148,6 +150,12 @@ class Teller:
                 found.setdefault(change.track.alert, []).append((change, context))
             rest = Context(step.fold, step.turn, entry, None, rules)
         return found
+
+
+def _before(state: CustomerState, fold: Fold, until_ms: int) -> Before:
+    """What a correction at `until_ms` leaves as it was, `fold` being the last place before it."""
+    session = fold.session.id if fold.session is not None else ""
+    return Before(until_ms, session, alerts_in(fold.alarms, (state.tenant, state.customer_key, session)))
 
 
 def _is_due(state: CustomerState, until_ms: int) -> bool:

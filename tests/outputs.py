@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tests.kafka_traffic import read_all
@@ -17,6 +18,11 @@ def topic_text(brokers: str, topic: str) -> str:
 def table_texts(rows: Mapping[str, Iterable[tuple[Any, ...]]]) -> dict[str, str]:
     """Rows of tables, every version of them."""
     return {table: "\n".join(map(repr, found)) for table, found in rows.items()}
+
+
+def files_text(folder: Path) -> str:
+    """All files below a folder, whatever they hold; text in them stays readable."""
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
 def leaks(outputs: Mapping[str, str], secrets: Iterable[str]) -> dict[str, list[str]]:

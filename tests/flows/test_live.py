@@ -13,7 +13,7 @@ from infra.embedded_kafka import MockCluster
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
 from tests.flows.test_pipeline import SETTINGS
 from tests.oracle import expected, stub_parts
-from tests.outputs import leaks, table_texts, topic_text
+from tests.outputs import files_text, leaks, table_texts, topic_text
 from tests.store_reader import comparable, dump, tables
 
 SEED = 20
@@ -42,6 +42,7 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     outputs = {
         "log": log,
         "metrics": page,
+        "recovery store": files_text(tmp_path / "state"),
         **{topic: topic_text(brokers, topic) for topic in ("undertone.escalations", "undertone.dead_letters")},
         **table_texts(dump(job.store, final=False)),
     }
@@ -50,6 +51,8 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     used = [secret for secret in secrets if secret in sources]
     assert len(used) > 20
     assert "[CARD]" in outputs["scored_events"]
+    assert "undertone.customer" in outputs["recovery store"], "the states of the customers are in it"
+    assert "undertone_rows_written_total" in page
     assert leaks(outputs, used) == {}
 
 

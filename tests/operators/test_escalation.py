@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.records import Escalation, Message
 from operators.rules import Rules
@@ -214,6 +215,47 @@ def test_what_is_told_agrees_with_itself_in_any_order(disorder: Disorder) -> Non
         assert life[0].transition in ("raised", "suppressed")
         assert len({step.raised_ms for step in life}) == 1
         assert life[-1].state != "active"
+
+
+def standing(outputs: Sequence[object]) -> set[tuple[str, str, str, int]]:
+    """Alerts that were not taken back: id, rule, last state and level."""
+    last = {out.escalation_id: out for out in outputs if isinstance(out, Escalation)}
+    return {(key, out.rule, out.state, out.level) for key, out in last.items() if out.transition != "retracted"}
+
+
+RESTLESS = rules(
+    GRAVER.replace("600", "60"), ANGRY.replace("id: angry", "id: cue").replace("600", "0, for: {messages: 1}")
+)
+
+
+@STEADY
+@given(disorders(), st.sampled_from([DEFAULT_RULES, RESTLESS]))
+def test_what_stands_in_the_end_is_the_same_in_any_order(disorder: Disorder, some: Rules) -> None:
+    _, in_order = run(reducer(SHORT_GAPS, some), disorder.history)
+    _, as_arrived = run(reducer(SHORT_GAPS, some), disorder.arrival)
+
+    assert standing(in_order) == standing(as_arrived)
+
+
+def test_an_alert_that_rose_anew_is_taken_back_once_more_with_its_second_reason() -> None:
+    first = message(1, 0, 0.1)
+    once, again = message(2, 10, -0.5), message(3, 20, -0.5)
+    machine = reducer(rules=rules(ANGRY.replace("600", "0, for: {messages: 1}")))
+    _, outputs = run(machine, [first, once, retraction(once), again, retraction(again)], close=False)
+
+    assert [step[1] for step in steps(outputs)] == ["raised", "retracted", "raised", "retracted"]
+    assert {out.raised_ms for out in escalations(outputs)} == {once.event_ms}
+
+
+@pytest.mark.parametrize("number", range(90, 96))
+def test_a_message_of_the_same_millisecond_leaves_what_was_held_back(number: int) -> None:
+    """Whichever side of the other its id puts it on."""
+    machine = reducer(rules=rules(ANGRY))
+    state, outputs = run(machine, said(-0.5, -0.5, 0.1, -0.5, -0.5, -0.2), close=False)
+    _, out = machine.on_message(state, message(number, 240, 0.5, speaker="agent"))
+
+    assert [step[1] for step in steps(outputs)] == ["raised", "cleared", "suppressed"]
+    assert escalations(out) == []
 
 
 CALM = [0.1, 0.4, 0.0, -0.15, 0.3, -0.1, 0.5, 0.2, 0.6, 0.0, 0.3, 0.7]

@@ -1,6 +1,7 @@
 """Measures of a classifier, in numpy: macro recall and F1, AUC, average precision, intervals. No data, no model."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
@@ -39,6 +40,21 @@ def macro_f1(truths: Ints, labels: Ints, classes: int = 3) -> float:
     table = confusion(truths, labels, classes)
     both = table.sum(axis=0) + table.sum(axis=1)
     return float((2 * np.diag(table)[both > 0] / both[both > 0]).mean()) if both.any() else float("nan")
+
+
+def kappa(first: Sequence[object], second: Sequence[object]) -> tuple[float, float]:
+    """Share of equal labels of two raters, and Cohen's kappa: how far it exceeds chance, 1 being perfect.
+
+    Cohen (1960), A coefficient of agreement for nominal scales.
+
+    >>> kappa("aabb", "aaba")
+    (0.75, 0.5)
+    """
+    size = len(first)
+    equal = sum(ours == theirs for ours, theirs in zip(first, second, strict=True)) / size
+    ours, theirs = Counter(first), Counter(second)
+    chance = sum(ours[label] * theirs[label] for label in ours) / size**2
+    return equal, (equal - chance) / (1 - chance) if chance < 1 else 1.0
 
 
 def auc(truths: Bools, scores: Floats) -> float:

@@ -8,12 +8,10 @@ little.
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,7 +22,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from models.baseline import vader
 from models.bundle import DEFAULT, Config, verify, write_manifest
 from models.calibration import Applied, Calibrator, LabelledLogits, expected_error, fit
-from models.card import update_card
+from models.card import results, update_card
 from models.drift import Window, save
 from models.evaluate import Block, sentiment_block, tag_block
 from models.export import scorer_of, small_model, weights_of
@@ -227,19 +225,6 @@ def report(data: Path, bundle: Path, checkpoint: Path) -> Block:
     return made
 
 
-def _headline(made: Block) -> dict[str, Any]:
-    corpus, shared = made["tags"]["corpus"], made["tags"]["shared"]
-    return {
-        "tweets_macro_recall": made["sentiment"]["sources"]["semeval_twitter_2013_2016"]["macro_recall"],
-        "calibration_error": {k: v["calibration_error"] for k, v in made["sentiment"]["channels"].items()},
-        "auc_shared": {tag: block["auc"] for tag, block in shared.items()},
-        "auc_corpus": {tag: block["auc"] for tag, block in corpus.items()},
-        "task_talk": made["task_talk"],
-        "agreement": made["agreement_with_float"],
-        "speed": made["speed"]["messages_per_second_per_core"],
-    }
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -253,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.data is None:
         parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")
     made = report(Path(given.data), given.bundle, given.checkpoint)
-    print(msgspec.json.format(msgspec.json.encode(_headline(made)), indent=1).decode(), file=sys.stdout)
+    print(results(made))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from models.agreement import agreement, second_pass
 from models.labels import CHANNELS, TAGS
 from models.sources import CORPUS, Example, read_corpus
 
@@ -66,3 +67,8 @@ def test_a_broken_row_is_named_by_file_and_line(tmp_path_factory: pytest.TempPat
         (folder / "bad.tsv").write_text(f"{header}\n{cells}\n", encoding="utf-8")
         with pytest.raises(ValueError, match=rf"bad\.tsv:2: .*{reason}"):
             list(read_corpus(folder))
+
+
+def test_the_agreement_in_the_readme_is_that_of_the_two_passes() -> None:
+    assert len(second_pass()) >= 200
+    assert agreement() in (CORPUS / "README.md").read_text(encoding="utf-8")

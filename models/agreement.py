@@ -1,0 +1,69 @@
+"""How far two labelling passes over the same utterances agree: `python -m models.agreement`.
+
+`corpus/agreement/second-pass.tsv` holds the labels of a second pass over a random sample of the corpus, made from text
+and channel alone. Prints the table that stands in `corpus/README.md`; a test compares the two.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from models.labels import SENTIMENTS, TAGS
+from models.measures import kappa
+from models.sources import CORPUS, read_corpus
+from models.text import normalise
+
+SECOND_PASS = CORPUS / "agreement" / "second-pass.tsv"
+
+
+class Labels(msgspec.Struct, frozen=True):
+    """What one pass said of one utterance."""
+
+    sentiment: str
+    tags: frozenset[str]
+
+
+def second_pass(path: Path = SECOND_PASS) -> dict[str, Labels]:
+    """The labels of the second pass by normalised text."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {normalise(row["text"]): Labels(row["sentiment"], frozenset(row["tags"].split())) for row in rows}
+
+
+def first_pass() -> dict[str, Labels]:
+    """The labels of the corpus by normalised text."""
+    return {
+        example.text: Labels(
+            SENTIMENTS[example.sentiment],
+            frozenset(tag for tag, holds in zip(TAGS, example.tag_targets, strict=True) if holds),
+        )
+        for example in read_corpus()
+    }
+
+
+def table(first: Sequence[Labels], second: Sequence[Labels]) -> Iterator[str]:
+    """The lines of the table of agreement, as Markdown."""
+    yield "| label | share equal | kappa | first pass, second pass |"
+    yield "| --- | --- | --- | --- |"
+    share, chance_free = kappa([one.sentiment for one in first], [one.sentiment for one in second])
+    yield f"| sentiment (three classes) | {share:.3f} | {chance_free:.3f} | |"
+    for tag in TAGS:
+        ours, theirs = [tag in one.tags for one in first], [tag in one.tags for one in second]
+        share, chance_free = kappa(ours, theirs)
+        yield f"| {tag} | {share:.3f} | {chance_free:.3f} | {sum(ours)}, {sum(theirs)} |"
+
+
+def agreement() -> str:
+    """The table over all utterances that were labelled twice.
+
+    Raises:
+        KeyError: the second pass has an utterance that the corpus lacks; it names the text.
+    """
+    first, second = first_pass(), second_pass()
+    return "\n".join(table([first[text] for text in second], list(second.values())))
+
+
+if __name__ == "__main__":
+    print(agreement())

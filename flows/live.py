@@ -27,6 +27,7 @@ from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.store import connector
+from models.bundle import read_config
 from models.drift import Monitor
 from models.drift import load as drift_references
 from models.repeats import Repeats
@@ -40,9 +41,6 @@ from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import GAP_MS, SECOND, Parameters
 from operators.rules import Rules
 from operators.ticks import TickSource, Timers, routes
-
-LANGUAGES = frozenset({"en"})
-"""Primary language subtags that the shipped model was trained on."""
 
 
 def main() -> Dataflow:
@@ -103,7 +101,7 @@ def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) ->
         feedback_topic=settings.feedback_topic,
         default_region=settings.default_region,
         reject_run_limit=settings.reject_run_limit,
-        languages=LANGUAGES,
+        languages=frozenset(read_config(settings.model_dir).languages),
         acoustic_allowed=lambda tenant, region: tenant in allowed or f"{tenant}/{region}" in allowed,
     )
     # The stub has no traffic that it was calibrated on.

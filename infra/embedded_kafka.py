@@ -35,7 +35,6 @@ _SIGNATURES: Final[dict[str, tuple[object, tuple[object, ...]]]] = {
     "rd_kafka_mock_topic_create": (c_int, (c_void_p, c_char_p, c_int, c_int)),
     "rd_kafka_mock_broker_set_down": (c_int, (c_void_p, c_int32)),
     "rd_kafka_mock_broker_set_up": (c_int, (c_void_p, c_int32)),
-    "rd_kafka_mock_broker_set_rtt": (c_int, (c_void_p, c_int32, c_int)),
     "rd_kafka_mock_partition_delete_records": (c_int, (c_void_p, c_char_p, c_int32, c_int64)),
     "rd_kafka_mock_push_request_errors_array": (None, (c_void_p, c_int16, c_size_t, c_void_p)),
 }
@@ -96,10 +95,6 @@ class MockCluster:
     def set_up(self, broker: int = ALL_BROKERS) -> None:
         """Accept connections again."""
         self._check(self._lib.rd_kafka_mock_broker_set_up(self._cluster, broker), "set broker up")
-
-    def set_rtt(self, milliseconds: int, broker: int = ALL_BROKERS) -> None:
-        """Delay every answer."""
-        self._check(self._lib.rd_kafka_mock_broker_set_rtt(self._cluster, broker, milliseconds), "set round trip time")
 
     def delete_records(self, topic: str, partition: int, before: int) -> None:
         """Forget the records below offset `before`, as retention would."""

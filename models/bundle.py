@@ -27,6 +27,8 @@ class Config(msgspec.Struct, frozen=True):
     max_tokens: int = 128
     pad_id: int = 0
     base: str = ""
+    languages: tuple[str, ...] = ("en",)
+    """Primary subtags (BCP 47) of the languages that the model reads; it abstains from messages that name another."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -16,10 +16,6 @@ DAY = 24 * HOUR
 SCALE = 10_000
 """Scores and weights are quantised to 1e-4 and added up as integers of that unit: sums are exact in any order."""
 
-BANDS = (-0.6, -0.2, 0.2, 0.6)
-"""Cut points of the five bands: very negative < -0.6 <= negative < -0.2 <= neutral < 0.2 <= positive < 0.6."""
-
-
 HALF_LIFE_MS = {"voice": 90 * SECOND, "chat": 5 * MINUTE, "email": DAY, "social": DAY, "survey": 7 * DAY}
 GAP_MS = {"voice": 30 * MINUTE, "chat": 30 * MINUTE, "email": DAY, "social": DAY, "survey": 30 * MINUTE}
 WINDOW_MS = {"voice": 3 * MINUTE, "chat": 15 * MINUTE, "email": 7 * DAY, "social": 7 * DAY, "survey": 7 * DAY}

@@ -2,7 +2,7 @@
 
 Scores and weights arrive as integers in units of 1e-4 (see `entry.py`); what leaves is rounded to 1e-4. Every
 formula stands in a function of its own and cites the definition that it implements (section 9 of the mission
-anchors: Genesys cut points for the trend, Vonage bands, one-sided CUSUM of Page 1954). The fold runs in event order.
+anchors: Genesys cut points for the trend, one-sided CUSUM of Page 1954). The fold runs in event order.
 """
 
 from __future__ import annotations

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flows.intake import Intake, Policy
 from flows.live import make_intake
 from flows.settings import Settings
+from models.bundle import DEFAULT, read_config
 from models.drift import Monitor, Window, reference
 from models.scorer import FakeScorer
 from operators import metrics
 from operators.identity import Identity
-from operators.records import Raw
+from operators.records import Raw, Scored
 from tests.operators.wire import NOW_MS, ORIGIN, payload
 
 CALM = "where is my parcel"
@@ -70,3 +72,11 @@ def test_the_live_job_compares_with_the_bundle_it_runs() -> None:
         make_intake(settings, FakeScorer(), lambda: NOW_MS)(raws("customer", CALM, count=1000))
         assert (index("length") is not None and index("length") != 0.0) == told
     metrics.DRIFT.clear()
+
+
+def test_the_bundle_says_which_languages_are_scored(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_version": "m", "languages": ["de", "en"]}')
+    step = make_intake(Settings(scorer="fake", model_dir=tmp_path), FakeScorer(), lambda: NOW_MS)
+    read = step([Raw(payload=payload(language=name), origin=ORIGIN) for name in ("de-AT", "en", "fr", "")])
+    assert [isinstance(item, Scored) and not item.abstained for item in read] == [True, True, False, True]
+    assert read_config(DEFAULT).languages == ("en",)

@@ -122,7 +122,7 @@ TREND_MAP = value_map(
     }
 )
 """Arrow and words: the trend can be read without its colour."""
-LEVEL_MAP = value_map({"1": ("1 watch", GOOD), "2": ("2 frustrated", WATCH), "3": ("3 critical", BAD)})
+LEVEL_MAP = value_map({"1": ("1 watch", MUTED), "2": ("2 frustrated", WATCH), "3": ("3 critical", BAD)})
 OUTCOME_COLOURS = {"recovered": GOOD, "steady": MUTED, "soured": BAD, "unknown": "#DDDDDD"}
 
 

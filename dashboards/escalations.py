@@ -30,7 +30,7 @@ PRECISION_TARGET = 0.7
 SUPERVISORS = "greatest(1, toUInt32OrZero(${supervisors:singlequote}))"
 RAISED = f"SELECT * FROM undertone.escalations FINAL WHERE $__timeFilter(raised_time) AND {WHERE}"
 ANSWERED = alerts(WHERE)
-LEVEL_COLOURS = (("1 watch", GOOD), ("2 frustrated", WATCH), ("3 critical", BAD))
+LEVEL_COLOURS = (("1 watch", MUTED), ("2 frustrated", WATCH), ("3 critical", BAD))
 LEVEL_COUNTS = (
     "countIf(level = 1) AS `1 watch`, countIf(level = 2) AS `2 frustrated`, countIf(level = 3) AS `3 critical`"
 )
@@ -188,7 +188,7 @@ def answer_time_over_time() -> Json:
 
 def by_rule() -> Json:
     """Which rules earn their place."""
-    low, high = wilson("good", "judged")
+    low, high = wilson("good", "Judged")
     return table(
         9,
         "Rules: load, speed and precision",
@@ -200,15 +200,15 @@ def by_rule() -> Json:
             countIf(route = 'agent' AND state != 'suppressed') AS Cues, countIf(state = 'suppressed') AS `Held back`,
             countIf(answered_time IS NOT NULL) / count() AS Answered,
             quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS `Answered after`,
-            countIf(verdict != '') AS judged, countIf(verdict = 'good_catch') AS good,
-            good / nullIf(judged, 0) AS Precision, {low} AS `from`, {high} AS `to`
+            countIf(verdict != '') AS Judged, countIf(verdict = 'good_catch') AS good,
+            good / nullIf(Judged, 0) AS Precision, {low} AS `from`, {high} AS `to`
         FROM ({indent(ANSWERED)}
         )
         GROUP BY rule, rule_version
         ORDER BY Alerts DESC, Cues DESC
         """,
         columns=[
-            column("judged", width=80),
+            column("Judged", width=90),
             column("good", hidden=True),
             column("Answered", unit="percentunit", decimals=0),
             column("Answered after", unit="dthms"),
@@ -297,7 +297,6 @@ def newest() -> Json:
         SELECT
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
             queue AS Queue, channel AS Channel, dateDiff('second', raised_time, answered_time) AS `Answered after`,
-
             if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
             escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer
         FROM ({ANSWERED}
@@ -308,13 +307,15 @@ def newest() -> Json:
         columns=[
             column("Raised", unit="dateTimeAsIso", width=170, links=[journey_link()]),
             column("Level", mappings=[LEVEL_MAP], width=110),
-            column("For", width=90),
+            column("For", width=100),
+            column("Rule", width=130),
+            column("Queue", width=120),
             column("Reason", links=[journey_link()]),
             column("Excerpt", wrap=True),
             column("Channel", width=80),
-            column("Answered after", unit="dthms", width=120),
+            column("Answered after", unit="dthms", width=130),
             column("Verdict", links=feedback_links(), width=110),
-            column("State", width=100),
+            column("State", width=110),
             column("Alert", hidden=True),
             column("Tenant", hidden=True),
             column("Customer", hidden=True),

@@ -334,7 +334,7 @@ def calibration() -> Json:
         SELECT
             concat(toString(round(bin / 5 - 1, 1)), ' to ', toString(round(bin / 5 - 0.8, 1))) AS `Predicted mood`,
             count() AS Answers, avg(predicted) AS `Mean predicted`, avg(rating) AS `Mean rating`,
-            countIf(rating < 0) / count() AS `Unhappy answers`
+            countIf(rating < 0) / count() AS Unhappy
         FROM ({survey_answers(chosen("tenant"), "$__toTime - INTERVAL 28 DAY")}
         )
         GROUP BY least(9, floor((predicted + 1) * 5)) AS bin
@@ -344,7 +344,7 @@ def calibration() -> Json:
         columns=[
             column("Mean predicted", decimals=2),
             column("Mean rating", decimals=2),
-            column("Unhappy answers", unit="percentunit", decimals=0),
+            column("Unhappy", unit="percentunit", decimals=0),
         ],
         empty="fewer than 5 survey answers of a kind",
     )
@@ -392,7 +392,7 @@ def store_size() -> Json:
             column("Size", unit="bytes"),
             column("Compression", decimals=1),
             column("Parts", steps=((None, "transparent"), (300, BAD))),
-            column("Last written", unit="dateTimeAsIso"),
+            column("Last written", unit="dateTimeAsIso", width=170),
         ],
         totals=["Rows", "Size", "Parts"],
     )
@@ -417,9 +417,9 @@ def progress() -> Json:
         """,
         columns=[
             column("Partition", width=90),
-            column("Position", unit="none"),
-            column("End", unit="none"),
-            column("Behind", steps=((None, GOOD), (BEHIND_WATCH, WATCH), (BEHIND_LIMIT, BAD))),
+            column("Position", unit="none", width=90),
+            column("End", unit="none", width=90),
+            column("Behind", width=80, steps=((None, GOOD), (BEHIND_WATCH, WATCH), (BEHIND_LIMIT, BAD))),
             column("Event time", unit="dateTimeAsIso", width=170),
             column("Last epoch", unit="dateTimeAsIso", width=170),
             column("Ago", unit="s", width=80, steps=((None, GOOD), (EPOCH_TARGET_S, WATCH), (EPOCH_LIMIT_S, BAD))),

@@ -9,9 +9,9 @@ from dashboards.common import (
     DATA_AGE_LIMIT_S,
     DATA_AGE_TARGET_S,
     GOOD,
+    LEVEL_MAP,
     MIN_MESSAGES,
     MOOD_STEPS,
-    MUTED,
     NEGATIVE_LIMIT,
     NEGATIVE_TARGET,
     TAGS,
@@ -238,7 +238,7 @@ def alerts_by_age() -> Json:
         ORDER BY lane DESC
         """,
         columns=[
-            column("Level", mappings=[_levels()], width=120),
+            column("Level", mappings=[LEVEL_MAP], width=120),
             column("> 10 min", steps=((None, "transparent"), (1, BAD))),
             column("Unanswered", steps=((None, "transparent"), (1, WATCH))),
         ],
@@ -273,10 +273,6 @@ def board() -> Json:
         variables=[tenant(), queue()],
         tags=["wall"],
     )
-
-
-def _levels() -> Json:
-    return value_map({"3": ("3 critical", BAD), "2": ("2 frustrated", WATCH), "1": ("1 watch", MUTED)})
 
 
 def _after(queue_value: str) -> str:

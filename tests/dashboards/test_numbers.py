@@ -184,7 +184,7 @@ def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:
     assert by_level[3] == {"Level": 3, "< 2 min": 0, "2-10": 2, "> 10 min": 0, "Unanswered": 1}
     assert by_level[1]["Unanswered"] == 0
     (rule,) = panel(store, "Rules: load, speed and precision")
-    assert (rule["Alerts"], rule["Held back"], rule["judged"], rule["good"], rule["Precision"]) == (4, 1, 1, 0, 0.0)
+    assert (rule["Alerts"], rule["Held back"], rule["Judged"], rule["good"], rule["Precision"]) == (4, 1, 1, 0, 0.0)
     assert panel(store, "Per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
 
 

@@ -113,7 +113,7 @@ def test_a_rule_that_drifted_is_put_back(grafana: Grafana, capsys: pytest.Captur
     assert '"9m" -> "1m"' in said
     assert "[stray]: removed" in said
     assert grafana.writes == ["PUT /api/v1/provisioning/folder/undertone/rule-groups/undertone"]
-    assert len(grafana.groups["undertone", "undertone"]["rules"]) == 5
+    assert len(grafana.groups["undertone", "undertone"]["rules"]) == 6
 
 
 def test_a_moved_dashboard_comes_back_to_its_folder(grafana: Grafana) -> None:

@@ -60,7 +60,7 @@ def test_1_the_queue_that_soured_comes_first_with_its_reason(empty: Client) -> N
     worst, steady = answer(empty, 1)
 
     assert worst[:4] == ("bills", 25, -1.5, 1.0)
-    assert worst[4][0] == (75, "anger")
+    assert worst[4] == [(2.0, "anger")]
     assert steady[:3] == ("calm", 25, 0.0)
 
 
@@ -89,15 +89,27 @@ def test_3_three_contacts_in_two_days(empty: Client) -> None:
             "scored_events",
             scored(number, -0.5, NOW - ago * HOUR, customer_key=customer, interaction_id=contact),
         )
+    for number, changes in enumerate([{"channel": "survey"}, {"speaker": "agent"}], 100):
+        put(empty, "scored_events", scored(number, 0.5, NOW, customer_key=2, interaction_id=f"x{number}", **changes))
 
     assert answer(empty, 3) == [("acme", 1, 3, "chat", -0.5)]
 
 
 def test_4_ratings_follow_the_mood(empty: Client) -> None:
-    put(empty, "sessions", *sessions(0, 20, DAY, final_level=-0.5, rating=-1.0))
-    put(empty, "sessions", *sessions(100, 20, DAY, final_level=0.5, rating=1.0))
+    misleading = {"final_level": 0.0}
+    put(empty, "sessions", *sessions(0, 20, DAY, carried=-0.5, rating=-1.0, **misleading))
+    put(empty, "sessions", *sessions(100, 20, DAY, carried=-0.9, rating=1.0, **misleading))
+    put(empty, "sessions", *sessions(200, 20, DAY, carried=0.0, rating=1.0, **misleading))
+    for number in range(100, 120):
+        said = {"session_id": f"s-{number}", "customer_level": 0.5}
+        put(empty, "trajectory", turn(number, event_ms=NOW - DAY + number, **said))
+        comment = {**said, "customer_level": -0.9, "channel": "survey", "event_id": f"c-{number}"}
+        put(empty, "trajectory", turn(number, event_ms=NOW - DAY + number + 1, **comment))
 
-    assert [(row[0], row[2], row[4]) for row in answer(empty, 4)] == [("unhappy", -1.0, 1.0), ("happy", 1.0, 1.0)]
+    assert [(row[0], row[1], row[2], row[4]) for row in answer(empty, 4)] == [
+        ("unhappy", 20, -1.0, 1.0),
+        ("happy", 20, 1.0, 1.0),
+    ]
 
 
 def test_5_precision_with_its_interval(empty: Client) -> None:
@@ -166,8 +178,9 @@ def test_10_waiting_costs(empty: Client) -> None:
     put(
         empty,
         "sessions",
-        *sessions(0, 20, DAY),
-        *sessions(100, 20, DAY, response_ms=600_000, shift=-0.5, outcome="steady"),
+        *sessions(0, 20, DAY, channels=("chat",)),
+        *sessions(100, 20, DAY, channels=("chat",), response_ms=600_000, shift=-0.5, outcome="steady"),
+        *sessions(200, 20, DAY, channels=("chat", "email"), response_ms=7_200_000),
     )
 
     found = answer(empty, 10)

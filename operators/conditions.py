@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from operators.records import TAGS, Turn
+from operators.records import KINDS, TAGS, Turn
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
@@ -75,7 +75,7 @@ CHOICES: dict[str, tuple[Callable[[Facts], str], tuple[str, ...]]] = {
     "label": (attrgetter("turn.label"), ("negative", "neutral", "positive")),
     "kind": (
         attrgetter("turn.kind"),
-        ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating"),
+        tuple(kind for kind in KINDS if kind != "retracted"),
     ),
 }
 COMPARATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
@@ -87,10 +87,7 @@ COMPARATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 TERMS = (*NUMBERS, *CLAIMS, *CHOICES, "tags", "keywords")
 
 
-KIND_SIGNS = {
-    kind: 1 << bit
-    for bit, kind in enumerate(("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted"))
-}
+KIND_SIGNS: dict[str, int] = {kind: 1 << bit for bit, kind in enumerate(KINDS)}
 _TAG_SHIFT = len(KIND_SIGNS)
 _KEYWORD_SHIFT = _TAG_SHIFT + len(TAGS)
 

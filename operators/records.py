@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Literal, NewType, get_args
 
 import msgspec
 from msgspec import Meta
@@ -30,7 +30,8 @@ Polarity = Literal["negative", "neutral", "positive"]
 Route = Literal["agent", "supervisor"]
 Transition = Literal["raised", "level_up", "reminded", "acked", "cleared", "retracted", "suppressed"]
 
-CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
+CHANNELS: tuple[Channel, ...] = get_args(Channel)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 TAGS = ("frustration", "anger", "urgency", "confusion", "disappointment", "satisfaction", "sarcasm")
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]

@@ -16,14 +16,15 @@ from operators.alerts import Answer
 from operators.entry import Entry, hash64
 from operators.evidence import Told
 from operators.fold import Fold
-from operators.records import CHANNELS, Kind, Polarity, Speaker
+from operators.records import Channel, Kind, Polarity, Speaker
 
 VERSION = 2
 
-KINDS: tuple[Kind, ...] = ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted")
-SPEAKERS: tuple[Speaker, ...] = ("customer", "agent", "bot", "system")
-LABELS: tuple[Polarity, ...] = ("negative", "neutral", "positive")
-
+# A snapshot holds places in these: their order is part of its version, and what is new comes last.
+_CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
+_KINDS: tuple[Kind, ...] = ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted")
+_SPEAKERS: tuple[Speaker, ...] = ("customer", "agent", "bot", "system")
+_LABELS: tuple[Polarity, ...] = ("negative", "neutral", "positive")
 
 _Row = tuple[int, bytes, int, int, list[int], int, int, int, int, int, int, int | None]
 """Time after the first entry, id, revision, code, names, score, weight, flags, keywords, silence, overtalk, rating."""
@@ -108,8 +109,8 @@ def _pack(entry: Entry, names: dict[str, int], base: int) -> _Row:
     def named(name: str) -> int:
         return names.setdefault(name, len(names))
 
-    code = CHANNELS.index(entry.channel) | KINDS.index(entry.kind) << 3 | SPEAKERS.index(entry.speaker) << 6
-    code |= LABELS.index(entry.label) << 8 | entry.retracted << 10 | entry.final << 11 | entry.abstained << 12
+    code = _CHANNELS.index(entry.channel) | _KINDS.index(entry.kind) << 3 | _SPEAKERS.index(entry.speaker) << 6
+    code |= _LABELS.index(entry.label) << 8 | entry.retracted << 10 | entry.final << 11 | entry.abstained << 12
     who = [named(n) for n in (entry.interaction_id, entry.agent_key, entry.queue, entry.language, entry.model_version)]
     return (
         entry.event_ms - base,
@@ -141,9 +142,9 @@ def _unpack(
         event_id=event_id,
         revision=revision,
         retracted=bool(code >> 10 & 1),
-        channel=CHANNELS[code & 7],
-        kind=KINDS[code >> 3 & 7],
-        speaker=SPEAKERS[code >> 6 & 3],
+        channel=_CHANNELS[code & 7],
+        kind=_KINDS[code >> 3 & 7],
+        speaker=_SPEAKERS[code >> 6 & 3],
         interaction_id=interaction_id,
         agent_key=agent_key,
         queue=queue,
@@ -151,7 +152,7 @@ def _unpack(
         final=bool(code >> 11 & 1),
         score=score,
         weight=weight,
-        label=LABELS[code >> 8 & 3],
+        label=_LABELS[code >> 8 & 3],
         abstained=bool(code >> 12 & 1),
         flags=flags,
         keywords=keywords,

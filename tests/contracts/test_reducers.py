@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators import snapshots
 from operators.customer_state import CustomerState
+from operators.entry import entry_of, hash64
+from operators.fold import Fold
 from operators.parameters import DAY, Parameters
+from operators.records import Channel, Kind, Polarity, Speaker
 from operators.snapshots import SnapshotError
 from tests.operators.customers import (
     DEFAULT_RULES,
@@ -180,6 +185,15 @@ def test_what_a_snapshot_holds_of_alerts_since_version_2() -> None:
     assert [(kept.alert, kept.action) for kept in second.answers] == [("00000000abcd", "acknowledged")]
     assert (first.passed_ms, first.answers) == (0, ())
     assert [(step.escalation_id, step.transition) for step in closed] == [("9ce8455720ec8def", "cleared")]
+
+
+def test_every_channel_kind_speaker_and_label_has_its_place_in_a_snapshot() -> None:
+    named = {"channel": Channel, "kind": Kind, "speaker": Speaker, "label": Polarity}
+    sent = [message(1, **{name: value}) for name, values in named.items() for value in get_args(values)]
+    tail = tuple(entry_of(each, hash64(each.event_id)) for each in sent)
+    written = snapshots.Snapshot("acme", 7, Fold(), tail, (), (), (), 0)
+
+    assert snapshots.load(snapshots.dump(written)) == written
 
 
 def test_a_snapshot_of_the_future_is_refused_in_words() -> None:

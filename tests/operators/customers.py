@@ -43,6 +43,31 @@ def run(
     return state, outputs
 
 
+def live(
+    machine: CustomerReducer, arrival: Sequence[Message], restart_at: frozenset[int] = frozenset(), ticks: bool = True
+) -> tuple[CustomerState, list[Output]]:
+    """Messages as they arrive, stream time following them, and the end of time after them."""
+    state: CustomerState | None = None
+    outputs: list[Output] = []
+    stream_ms = 0
+    for index, sent in enumerate(arrival):
+        if state is not None and index in restart_at:
+            state = machine.load(machine.dump(state))
+        state, out = machine.on_message(state, sent)
+        outputs += out
+        stream_ms = max(stream_ms, sent.event_ms)
+        if ticks and machine.next_timer(state) <= stream_ms:
+            state, out = machine.on_tick(state, stream_ms)
+            assert state is not None
+            outputs += out
+    assert state is not None
+    while (due := machine.next_timer(state)) <= stream_ms + 3 * DAY:
+        kept, out = machine.on_tick(state, due)
+        assert kept is not None
+        state, outputs = kept, outputs + out
+    return state, outputs
+
+
 def final_rows(outputs: Sequence[Output]) -> dict[tuple[object, ...], Turn | SessionUpdate]:
     """Rows under FINAL: of each identity the highest version, those that are taken back left out."""
     best: dict[tuple[object, ...], Turn | SessionUpdate] = {}

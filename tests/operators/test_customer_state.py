@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.parameters import Parameters
-from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, reducer, run, turns
+from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, live, reducer, run, turns
 from tests.strategies import STEADY, Disorder, disorders
 
 PARAMETERS = st.sampled_from([Parameters(), SHORT_GAPS])
@@ -35,3 +35,15 @@ def test_a_restart_anywhere_gives_the_same_outputs(
 
     assert expected == outputs
     assert steady == restarted
+
+
+@STEADY
+@given(disorders(), PARAMETERS)
+def test_stream_time_that_passes_between_the_messages_changes_no_final_row(
+    disorder: Disorder, parameters: Parameters
+) -> None:
+    machine = reducer(parameters, DEFAULT_RULES)
+    _, without_time = live(machine, disorder.history, ticks=False)
+    _, as_it_happened = live(machine, disorder.arrival)
+
+    assert contents(without_time) == contents(as_it_happened)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.customer_state import CustomerReducer, CustomerState, Output
+from operators.customer_state import CustomerState, Output
 from operators.entry import hash64
 from operators.parameters import DAY, Parameters
 from operators.records import Escalation, Message
 from operators.rules import RuleError, Rules
-from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, escalations, reducer
+from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, escalations, live, reducer
 from tests.strategies import LATENESS_MS, START_MS, STEADY, Disorder, disorders, message, retraction
 
 MINUTE_MS = 60_000
@@ -27,31 +27,6 @@ LATENESS_S = LATENESS_MS // 1000
 
 def answer(number: int, at_s: float, speaker: str = "agent") -> Message:
     return message(number, at_s, speaker=speaker)
-
-
-def live(
-    machine: CustomerReducer, arrival: Sequence[Message], restart_at: frozenset[int] = frozenset(), ticks: bool = True
-) -> tuple[CustomerState, list[Output]]:
-    """Messages as they arrive, stream time following them, and the end of time after them."""
-    state: CustomerState | None = None
-    outputs: list[Output] = []
-    stream_ms = 0
-    for index, sent in enumerate(arrival):
-        if state is not None and index in restart_at:
-            state = machine.load(machine.dump(state))
-        state, out = machine.on_message(state, sent)
-        outputs += out
-        stream_ms = max(stream_ms, sent.event_ms)
-        if ticks and machine.next_timer(state) <= stream_ms:
-            state, out = machine.on_tick(state, stream_ms)
-            assert state is not None
-            outputs += out
-    assert state is not None
-    while (due := machine.next_timer(state)) <= stream_ms + 3 * DAY:
-        kept, out = machine.on_tick(state, due)
-        assert kept is not None
-        state, outputs = kept, outputs + out
-    return state, outputs
 
 
 def told(outputs: Sequence[Output]) -> list[tuple[str, int]]:

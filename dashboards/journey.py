@@ -9,7 +9,6 @@ from dashboards.common import (
     CHANNEL_MAP,
     CHOSEN_CUSTOMER,
     GOOD,
-    INK,
     LEVEL_MAP,
     MOOD_STEPS,
     MUTED,
@@ -35,6 +34,8 @@ SESSIONS = f"""undertone.sessions FINAL
         )"""
 """The customer's sessions. Without FINAL, finding them reads one column of the range; FINAL then reads only theirs."""
 EMPTY = "choose a customer on another page, or widen the time range"
+LONGEST_LINE_MS = 6 * 3600 * 1000
+"""Messages further apart are not joined by a line: nobody knows the mood in between."""
 SPREAD = 0.5
 """Standard deviation of single message scores that the band around the mood assumes."""
 
@@ -133,10 +134,12 @@ def mood_line() -> Json:
     points = ", ".join(
         f"if(channel = '{name}' AND kind = 'utterance', score, NULL) AS {name}" for name in CHANNEL_COLOURS
     )
+    line: Json = {"custom_drawStyle": "line", "custom_insertNulls": LONGEST_LINE_MS}
+    band = {**line, "colour": MUTED, "custom_lineWidth": 0, "custom_showPoints": "never"}
     looks = [
-        series("Mood", colour=INK, custom_lineWidth=3, custom_drawStyle="line"),
-        series("Lower", colour=MUTED, custom_lineWidth=0, custom_drawStyle="line", custom_showPoints="never"),
-        series("Upper", colour=MUTED, custom_lineWidth=0, custom_drawStyle="line", custom_fillBelowTo="Lower"),
+        series("Mood", colour="text", custom_lineWidth=3, custom_fillOpacity=0, custom_showPoints="auto", **line),
+        series("Lower", custom_fillOpacity=0, **band),
+        series("Upper", custom_fillOpacity=20, custom_fillBelowTo="Lower", **band),
     ]
     looks += [series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()]
     return lines(
@@ -199,7 +202,7 @@ def known_then() -> Json:
         SELECT
             event_time AS Time, channel AS Channel, customer_level AS Mood, customer_evidence AS Evidence,
             level AS `This contact`, carried AS `Carried in`, trend AS Trend, slope AS `Slope / min`,
-            slope_low AS `from`, slope_high AS `to`, streak AS `Negative in a row`, under_ms / 1000 AS `Time unhappy`,
+            slope_low AS `from`, slope_high AS `to`, streak AS Streak, under_ms / 1000 AS `Time unhappy`,
             response_ms / 1000 AS `Longest wait`, contacts_24h AS `Contacts 24 h`, late AS Late,
             provisional AS Provisional
         FROM undertone.trajectory FINAL

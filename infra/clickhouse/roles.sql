@@ -16,7 +16,9 @@ GRANT SELECT ON system.* TO undertone_schema;
 -- The wall shows the redacted messages of one journey, so it alone reads text.
 CREATE ROLE IF NOT EXISTS undertone_wall;
 GRANT SELECT ON undertone.* TO undertone_wall;
-GRANT SELECT ON system.parts TO undertone_wall; -- the panel "Store"; shows only what the role may read
+
+-- For the panel "Store": it shows parts of those tables alone that the role may read.
+GRANT SELECT ON system.parts TO undertone_wall;
 
 -- The Go client of Grafana sets max_execution_time on every query: it must stay changeable.
 CREATE SETTINGS PROFILE IF NOT EXISTS undertone_wall SETTINGS

@@ -154,6 +154,7 @@ def test_the_password_is_sent_but_never_shown(grafana: Grafana, capsys: pytest.C
 FAULTS = {
     "wrong token": (Fault(401, b'{"message":"Invalid API key"}'), "UNDERTONE_GRAFANA_TOKEN"),
     "no rights": (Fault(403, b'{"message":"Access denied"}'), "needs the role"),
+    "nothing there": (Fault(404, b'{"message":"not found"}'), "check the path in --url"),
     "conflict": (Fault(409, b'{"message":"name exists"}'), "name or uid is taken"),
     "precondition": (Fault(412, b'{"status":"version-mismatch","message":"changed"}'), "at the same time"),
     "precondition, empty": (Fault(412), "412 no message"),

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,8 @@ from infra.ports import free_port
 from infra.traffic import Sent
 from operators.records import Origin, Raw
 from tests.kafka_traffic import read_all
+from tests.metrics_page import page, total
+from tests.processes import is_running
 from tests.store_reader import ROOT
 
 PATIENCE_SECONDS = 240.0
@@ -134,20 +135,14 @@ class SupervisedJob:
         self._supervisor.kill()
         self._supervisor.wait()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while any(Path(f"/proc/{pid}").exists() and not _is_zombie(pid) for pid in workers):
+        while any(map(is_running, workers)):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         self.start()
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over labels and workers; -1 while no worker shows it. Rows of `progress` never end."""
-        values = [
-            float(line.rsplit(" ", 1)[1])
-            for number in range(self._processes)
-            for line in _page(self._metrics_port + number).splitlines()
-            if line.startswith((name + "{", name + " ")) and 'table="progress"' not in line
-        ]
-        return sum(values) if values else -1.0
+        """Sum of a metric over labels and workers; -1 while no worker shows it."""
+        return total((page(self._metrics_port + number) for number in range(self._processes)), name)
 
     def wait(self, reached: Callable[[], bool]) -> None:
         """Wait for a condition; fail loudly when the supervisor ends or nothing moves."""
@@ -184,18 +179,3 @@ def finish(folder: Path, processes: int, settings: dict[str, str]) -> None:
     with SupervisedJob(folder, processes, settings) as job:
         job.wait_until_done()
         assert job.drain() == 0
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def _page(port: int) -> str:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as page:
-            return str(page.read().decode())
-    except OSError:
-        return ""

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from infra.mortal import bound
 from infra.ports import free_port
 from infra.traffic import Sent
 from operators.records import Origin, Raw
+from tests.metrics_page import page, total
 from tests.store_reader import ROOT
 
 __all__ = ["PATIENCE_SECONDS", "TOPICS", "LiveJob", "free_port", "read_topic", "send"]
@@ -67,17 +67,11 @@ class LiveJob:
 
     def metrics(self) -> str:
         """The metrics page; empty while the job starts."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=2) as page:
-                return str(page.read().decode())
-        except OSError:
-            return ""
+        return page(self._port)
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over its labels; -1 when it is not there. Rows of `progress` never end and do not count."""
-        lines = [line for line in self.metrics().splitlines() if line.startswith((name + "{", name + " "))]
-        lines = [line for line in lines if 'table="progress"' not in line]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines) if lines else -1.0
+        """Sum of a metric over its labels; -1 when it is not there."""
+        return total([self.metrics()], name)
 
     def wait_for(self, name: str, at_least: float) -> None:
         """Wait until a metric has reached a value; fails loudly when the job died or nothing moves."""

@@ -23,6 +23,7 @@ from flows import ending, live
 from flows.settings import Settings
 from infra.launch import NEEDS_MENDING, WRONG_CONFIGURATION, Plan, check, main, worker_command
 from infra.state_folder import FolderInUseError, lock, prune, sweep
+from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
@@ -75,14 +76,6 @@ def workers(folder: Path) -> list[int]:
     return [int(line.split()[1]) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 def test_sigterm_drains_all_workers(tmp_path: Path) -> None:
     with supervised(tmp_path, DRAINS) as process:
         wait(lambda: len(workers(tmp_path)) == 2)
@@ -90,7 +83,7 @@ def test_sigterm_drains_all_workers(tmp_path: Path) -> None:
         _, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert "drained" in log
-    assert not any(map(alive, workers(tmp_path)))
+    assert not any(map(is_running, workers(tmp_path)))
 
 
 def test_a_worker_that_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:
@@ -99,7 +92,7 @@ def test_a_worker_that_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:
         process.terminate()
         process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
-    assert not any(map(alive, workers(tmp_path)))
+    assert not any(map(is_running, workers(tmp_path)))
 
 
 def test_when_one_worker_ends_all_are_started_anew(tmp_path: Path) -> None:
@@ -108,7 +101,7 @@ def test_when_one_worker_ends_all_are_started_anew(tmp_path: Path) -> None:
         first = workers(tmp_path)
         os.kill(first[0], signal.SIGKILL)
         wait(lambda: len(workers(tmp_path)) == 4)
-        assert not any(map(alive, first))
+        assert not any(map(is_running, first))
         process.terminate()
         _, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
@@ -137,7 +130,7 @@ def test_workers_die_with_their_supervisor_and_free_the_folder(tmp_path: Path) -
     with supervised(tmp_path, STUBBORN) as process:
         wait(lambda: len(workers(tmp_path)) == 2)
         process.kill()
-        wait(lambda: not any(map(alive, workers(tmp_path))))
+        wait(lambda: not any(map(is_running, workers(tmp_path))))
         lock(tmp_path).close()
 
 

@@ -6,9 +6,9 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from infra.mortal import bound
+from tests.processes import is_running
 from tests.store_reader import ROOT
 
 PATIENCE_SECONDS = 30.0
@@ -21,13 +21,6 @@ child.stdout.readline()
 print(child.pid, flush=True)
 time.sleep(600)
 """
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_child_dies_with_a_parent_that_is_killed() -> None:

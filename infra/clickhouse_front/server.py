@@ -149,6 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refusal.status, f"{refusal}\n".encode(), "TabSeparated", code=516)
         except EngineError as error:
             self._send(_STATUS.get(error.code, 500), f"{error}\n".encode(), "TabSeparated", code=error.code)
+        except (ValueError, RuntimeError, zlib.error) as error:  # of sizes, base64, UTF-8 and compressed bodies
+            self.close_connection = True
+            message = f"Code: 62. DB::Exception: Not a request that is understood: {error}\n"
+            self._send(400, message.encode(), "TabSeparated", code=62)
 
     def _run(self, options: Mapping[str, str], body: bytes, read_only: bool) -> None:
         format_ = self.headers.get("X-ClickHouse-Format") or options.get("default_format") or "TabSeparated"

@@ -222,3 +222,23 @@ def test_an_unknown_encoding_is_refused(front: Front) -> None:
 def test_other_addresses_need_to_be_allowed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--path", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]) == 2
     assert "--allow-remote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/?query=SELECT+1&client_protocol_version=new", {}),
+        ("/?query=SELECT+1", {"Authorization": "Basic not-base64"}),
+        ("/?query=INSERT", {"Content_Encoding": "lz4"}),
+        ("/?query=INSERT", {"Content_Encoding": "gzip"}),
+        ("/?query=INSERT", {"Transfer_Encoding": "chunked"}),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_and_nobody_else_notices(
+    front: Front, path: str, headers: dict[str, str]
+) -> None:
+    status, said = ask(front, path, b"nonsense\r\n", **headers)
+
+    assert status == 400
+    assert b"Not a request that is understood" in said
+    assert ask(front, "/?query=SELECT+1") == (200, b"1\n")

@@ -109,7 +109,7 @@ def drifted() -> Json:
         minutes=60,
         wait="30m",
         severity="info",
-        summary="{{ $labels.channel }}: stability index {{ $values.A.Value }}; look before trusting trends",
+        summary='{{ $labels.channel }}: stability index {{ printf "%.2f" $values.A.Value }}; mind the trends',
         panel=(pipeline.UID, 12),
     )
 

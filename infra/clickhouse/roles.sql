@@ -37,6 +37,9 @@ REVOKE SELECT(text) ON undertone.journey FROM undertone_bi;
 REVOKE SELECT(excerpt) ON undertone.escalations FROM undertone_bi;
 REVOKE SELECT(excerpt) ON undertone.escalation_steps FROM undertone_bi;
 
+-- Who asked to be forgotten, of all tenants, is nothing to report on.
+REVOKE SELECT ON undertone.erasures FROM undertone_bi;
+
 CREATE SETTINGS PROFILE IF NOT EXISTS undertone_bi SETTINGS
     readonly = 1,
     max_execution_time = 300 CHANGEABLE_IN_READONLY,

@@ -1,5 +1,6 @@
 """The schema: applied in order, once, guarded against change, for three profiles, with every meaning written down."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,20 @@ def test_every_column_of_text_is_withheld_from_bi(client: Client) -> None:
         " AND NOT endsWith(table, '_feed')",
     ):
         assert f"REVOKE SELECT({column}) ON undertone.{table} FROM undertone_bi;" in roles
+
+
+def test_every_table_of_tenants_has_the_row_policy_and_the_list_of_the_erased_is_withheld(client: Client) -> None:
+    roles = (MIGRATIONS.parent / "roles.sql").read_text(encoding="utf-8")
+    policy = roles[roles.index("CREATE ROW POLICY") : roles.index("USING tenant")]
+
+    for name, engine, with_tenant in rows(
+        client,
+        "SELECT name, engine, name IN (SELECT table FROM system.columns WHERE database = 'undertone' AND"
+        " name = 'tenant') FROM system.tables WHERE database = 'undertone' AND engine LIKE '%MergeTree'"
+        " AND NOT startsWith(name, '.')",
+    ):
+        assert (f"undertone.{name}" in re.split(r"[,\s]+", policy)) == bool(with_tenant), (name, engine)
+    assert "REVOKE SELECT ON undertone.erasures FROM undertone_bi;" in roles
 
 
 def test_the_parser_that_these_tests_trust_refuses_nonsense(client: Client) -> None:

@@ -16,7 +16,7 @@ from infra import traffic
 from infra.kafka.broker import KafkaBroker
 from tests.chaos.stores import EmbeddedStore, SharedStore
 from tests.chaos.supervised import SupervisedJob, Topics, finish
-from tests.chaos.verdict import verdict
+from tests.chaos.verdict import check
 
 KILLS = 10
 CUSTOMERS = 400
@@ -59,7 +59,7 @@ def test_killed_at_random_it_writes_what_it_would_have_written(
             job.wait_for_progress(rng)
             assert job.drain() == 0
         finish(tmp_path, processes, settings)
-        assert verdict(topics, store.read()) == {}
+        check(topics, store)
 
 
 def test_broker_and_store_killed_and_a_worker_hung(kafka_broker: KafkaBroker, tmp_path: Path, seed: int) -> None:
@@ -79,4 +79,4 @@ def test_broker_and_store_killed_and_a_worker_hung(kafka_broker: KafkaBroker, tm
             kafka_broker.start()
             job.wait_for_progress(rng)
         finish(tmp_path, 2, settings)
-        assert verdict(topics, store.read()) == {}
+        check(topics, store)

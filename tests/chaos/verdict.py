@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 from collections import Counter
+from pprint import pformat
 from typing import Any
 
 from flows.live import now_ms
 from flows.settings import Settings
-from tests.chaos.stores import Rows
+from operators.rows import TABLES
+from tests.chaos.stores import EmbeddedStore, Rows, SharedStore
 from tests.chaos.supervised import Topics
 from tests.kafka_traffic import identities
-from tests.oracle import Expected, Tables, expected, stub_parts
-from tests.store_reader import comparable, tables
+from tests.oracle import IDENTITY, Expected, Tables, expected, stub_parts
+from tests.store_reader import comparable, dump, tables
 
 
 def verdict(topics: Topics, found: Rows) -> dict[str, Any]:
     """Differences between what a run left in tables and topics and what the oracle computes; empty when all is well."""
     return judge(wanted(topics), topics, found)
+
+
+def check(topics: Topics, store: EmbeddedStore | SharedStore) -> None:
+    """Fail unless tables and topics hold what they should; say then what is known of each row that is missing."""
+    differences = verdict(topics, store.read())
+    if differences:
+        every = dump(store.dsn, final=False)
+        versions = {table: _versions(table, every[table], found["lost"]) for table, found in tables_of(differences)}
+        again = verdict(topics, store.read())
+        raise AssertionError(
+            pformat({"differences": differences, "all rows of what is lost": versions, "again": again})
+        )
+
+
+def tables_of(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Those of the differences that are of tables."""
+    return [(name, found) for name, found in differences.items() if isinstance(found, dict)]
+
+
+def _versions(table: str, rows: list[tuple[Any, ...]], lost: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Identity, version and deletion mark of every stored row of the lost ones.
+
+    >>> blank = dict.fromkeys(TABLES["dead_letters"].columns, 0)
+    >>> rows = [tuple({**blank, "offset": offset}.values()) for offset in (7, 8, 7)]
+    >>> _versions("dead_letters", rows, [(0, 0, 7, 0)])
+    [((0, 0, 7, 0), ()), ((0, 0, 7, 0), ())]
+    """
+    columns = [TABLES[table].columns.index(name) for name in IDENTITY[table]]
+    marks = [TABLES[table].columns.index(name) for name in ("version", "deleted") if name in TABLES[table].columns]
+    known = [(tuple(row[at] for at in columns), tuple(row[at] for at in marks)) for row in rows]
+    return sorted(row for row in known if row[0] in lost)
 
 
 def wanted(topics: Topics) -> Expected:

@@ -124,7 +124,7 @@ class Flusher:
             return None if self._closing and not batch else batch
 
     def _insert(self, store: RowStore | None, table: str, rows: list[Row]) -> RowStore:
-        """Insert, trying again with growing waits until the deadline; so is a connection that could not be made."""
+        """Insert, trying again with growing waits until the deadline, be it that the connection cannot be made."""
         give_up = time.monotonic() + self._policy.deadline
         wait = self._policy.retry_first
         while True:

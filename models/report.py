@@ -94,15 +94,21 @@ def tag_results(applied: Applied, examples: Sequence[Example]) -> Block:
     return found
 
 
+def _is_task_talk(example: Example) -> bool:
+    plain = example.sentiment == 1 and not any(target > 0.5 for target in example.tag_targets)
+    return plain and example.speaker == "customer" and example.channel != "survey"
+
+
 def task_talk(applied: Applied, examples: Sequence[Example]) -> Block:
-    """How often plain requests and questions are called negative or get a negative tag."""
+    """How often plain requests and questions are called negative or get a negative tag.
+
+    Of our own corpus these are the neutral, untagged words of customers; survey answers are verdicts, not task talk.
+    """
     bad = [TAGS.index(tag) for tag in NEGATIVE_TAGS]
     alarmed = (applied.p.argmax(axis=1) == 0) | applied.flagged[:, bad].any(axis=1)
     found: Block = {}
     for name, sources in (("shared", TASK_TALK), ("corpus", {"corpus"})):
-        chosen = np.array(
-            [e.source in sources and e.sentiment == 1 and not any(t > 0.5 for t in e.tag_targets) for e in examples]
-        )
+        chosen = np.array([e.source in sources and _is_task_talk(e) for e in examples])
         hits = int(alarmed[chosen].sum())
         found[name] = {
             "rows": int(chosen.sum()),
@@ -195,14 +201,14 @@ def judge_student(scorer: OnnxScorer, examples: Sequence[Example], precision: fl
     return applied, results
 
 
-def report(data: Path, bundle: Path, checkpoint: Path) -> Block:
+def report(data: Path, bundle: Path, checkpoints: Sequence[Path]) -> Block:
     """Measure the bundle and the smaller student; write `evaluation.json`, `drift.json` and the card's tables."""
     examples = read_all(data)
     held_out = [example for example in examples if example.part == "dev"]
     shipped = OnnxScorer.load(bundle)
     precision = shipped.calibration.precision
     applied, results = judge_student(shipped, held_out, precision)
-    weights = weights_of(checkpoint)
+    weights = weights_of(checkpoints)
     student, _ = small_model(weights, 3, "exit", [e for e in examples if e.part == "train"])
     small = scorer_of(student, shipped.config)
     _, small_results = judge_student(small, held_out, precision)
@@ -233,7 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shared = os.environ.get("UNDERTONE_TRAINING_DATA")
     parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
     parser.add_argument("--bundle", type=Path, default=DEFAULT, help="folder of the bundle")
-    parser.add_argument("--checkpoint", type=Path, default=Path(".cache/train/checkpoint.pt"))
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        default=[Path(".cache/train/checkpoint.pt")],
+        help="of one run, or of several finishing runs of a common ancestor: their mean is taken",
+    )
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")

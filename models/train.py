@@ -77,7 +77,7 @@ PAD = 0
 class Plan:
     """Everything that decides a run, apart from the data."""
 
-    rounds: float = 2.5
+    rounds: float = 3.0
     budget_minutes: float = 0.0
     rows: int = 48
     rate: float = 1.3e-4

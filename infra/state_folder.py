@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -15,27 +16,37 @@ class FolderInUseError(RuntimeError):
     """Another job has the state folder; the message says which process and what to do."""
 
 
-def lock(state_dir: Path) -> IO[str]:
+def lock(state_dir: Path, patience: float = 5.0) -> IO[str]:
     """Take the folder for this process and all that inherit the returned file, until the last of them has ended.
 
-    Raises `FolderInUseError` when another one has it.
+    Waits up to `patience` seconds: what was killed holds the folder until the kernel has ended its last thread.
+    Raises `FolderInUseError` when another one still has it.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     held = (state_dir / "lock").open("a+")
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held.seek(0)
-        owner = held.read().strip() or "unknown"
-        held.close()
-        raise FolderInUseError(
-            f"another job (process {owner}) or one of its workers runs on {state_dir}: stop it first,"
-            " or give this one another UNDERTONE_STATE_DIR. Two on one folder would count everything twice."
-        ) from None
+    give_up = time.monotonic() + patience
+    while not _taken(held):
+        if time.monotonic() > give_up:
+            held.seek(0)
+            owner = held.read().strip() or "unknown"
+            held.close()
+            raise FolderInUseError(
+                f"another job (process {owner}) or one of its workers runs on {state_dir}: stop it first,"
+                " or give this one another UNDERTONE_STATE_DIR. Two on one folder would count everything twice."
+            )
+        time.sleep(0.05)
     held.truncate(0)
     held.write(str(os.getpid()))
     held.flush()
     return held
+
+
+def _taken(held: IO[str]) -> bool:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sweep(state_dir: Path) -> None:

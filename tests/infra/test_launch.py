@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -136,7 +137,13 @@ def test_workers_die_with_their_supervisor_and_free_the_folder(tmp_path: Path) -
 
 def test_a_second_job_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     with lock(tmp_path), pytest.raises(FolderInUseError, match=rf"process {os.getpid()}.* runs on {tmp_path}"):
-        lock(tmp_path)
+        lock(tmp_path, patience=0.1)
+    lock(tmp_path).close()
+
+
+def test_a_folder_that_a_dying_job_still_holds_is_waited_for(tmp_path: Path) -> None:
+    held = lock(tmp_path)
+    threading.Timer(0.3, held.close).start()
     lock(tmp_path).close()
 
 

@@ -166,11 +166,8 @@ def export(
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m models.export", description=__doc__.split("\n")[0])
-    shared = os.environ.get("UNDERTONE_TRAINING_DATA")
-    parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
+def add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the weights."""
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -178,6 +175,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=[Path(".cache/train/checkpoint.pt")],
         help="of one run, or of several finishing runs of a common ancestor: their mean is taken",
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m models.export", description=__doc__.split("\n")[0])
+    shared = os.environ.get("UNDERTONE_TRAINING_DATA")
+    parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
+    add_checkpoints(parser)
     parser.add_argument("--out", type=Path, default=DEFAULT, help="folder of the bundle")
     parser.add_argument("--exit", action="store_true", help="export the student that stops after layer 3")
     given = parser.parse_args(arguments)

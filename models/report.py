@@ -25,7 +25,7 @@ from models.calibration import Applied, Calibrator, LabelledLogits, expected_err
 from models.card import results, update_card
 from models.drift import Window, save
 from models.evaluate import Block, sentiment_block, tag_block
-from models.export import scorer_of, small_model, weights_of
+from models.export import add_checkpoints, scorer_of, small_model, weights_of
 from models.graph import Builder
 from models.labelled import JUDGED_SENTIMENT, half, logits_of, take
 from models.labels import CHANNELS, NEGATIVE_TAGS, TAGS
@@ -239,13 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shared = os.environ.get("UNDERTONE_TRAINING_DATA")
     parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
     parser.add_argument("--bundle", type=Path, default=DEFAULT, help="folder of the bundle")
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        nargs="+",
-        default=[Path(".cache/train/checkpoint.pt")],
-        help="of one run, or of several finishing runs of a common ancestor: their mean is taken",
-    )
+    add_checkpoints(parser)
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")

@@ -1,8 +1,10 @@
-"""Rows on their way to the store: buffered by the worker, inserted by one background thread.
+"""Rows on their way to the store: buffered by the worker, inserted in the background, tables side by side.
 
-The thread inserts about every `interval` seconds, so that rows are fresh between epochs, and at once when many wait.
-`flush` returns when everything added before is acknowledged; a failure that outlasts the deadline is raised at the
-next call, whichever it is, and stays: the job restarts from its snapshot and its replay brings the rows again.
+A thread inserts about every `interval` seconds, so that rows are fresh between epochs, and at once when many wait.
+The worker waits for its rows at the end of each epoch, and an insert costs the engine some milliseconds however few
+rows it brings: several connections shorten that wait. `flush` returns when everything added before is acknowledged; a
+failure that outlasts the deadline is raised at the next call, whichever it is, and stays: the job restarts from its
+snapshot and its replay brings the rows again.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import msgspec
 
@@ -25,6 +29,8 @@ class FlushPolicy(msgspec.Struct, frozen=True, kw_only=True):
     interval: float = 0.5
     max_rows: int = 50_000
     """Insert at once when so many rows wait; the worker is held back while four times as many do."""
+    connections: int = 4
+    """Inserts at one time, each of another table."""
     retry_first: float = 0.1
     """Wait before the first retry; each next wait is twice as long, up to `retry_longest`."""
     retry_longest: float = 5.0
@@ -43,6 +49,10 @@ class Flusher:
         self._connect = connect
         self._policy = policy
         self._on_inserted = on_inserted
+        self._stores: SimpleQueue[RowStore | None] = SimpleQueue()
+        """Connections that nobody uses now; None has yet to be made."""
+        for _ in range(policy.connections):
+            self._stores.put(None)
         self._changed = threading.Condition()
         self._waiting: dict[str, list[Row]] = {}
         self._pending = 0
@@ -102,17 +112,16 @@ class Flusher:
             raise StoreError(str(self._error), permanent=self._error.permanent)
 
     def _run(self) -> None:
-        store: RowStore | None = None
-        try:
-            while (batch := self._next_batch()) is not None:
-                for table, rows in batch.items():
-                    store = self._insert(store, table, rows)
-                    self._on_inserted(table, rows)
-                    self._acknowledge(len(rows))
-        except Exception as error:  # whatever ends this thread must reach the worker
-            self._fail(error)
-        finally:
-            if store is not None:
+        with ThreadPoolExecutor(self._policy.connections, "row-insert") as threads:
+            try:
+                while (batch := self._next_batch()) is not None:
+                    # One batch after the other: the rows of a table arrive in the order they were added.
+                    for inserted in [threads.submit(self._insert, table, rows) for table, rows in batch.items()]:
+                        inserted.result()
+            except Exception as error:  # whatever ends this thread must reach the worker
+                self._fail(error)
+        for _ in range(self._policy.connections):
+            if store := self._stores.get():
                 store.close()
 
     def _next_batch(self) -> dict[str, list[Row]] | None:
@@ -123,24 +132,27 @@ class Flusher:
             self._hurry = False
             return None if self._closing and not batch else batch
 
-    def _insert(self, store: RowStore | None, table: str, rows: list[Row]) -> RowStore:
+    def _insert(self, table: str, rows: list[Row]) -> None:
         """Insert, trying again with growing waits until the deadline, be it that the connection cannot be made."""
-        give_up = time.monotonic() + self._policy.deadline
-        wait = self._policy.retry_first
-        while True:
-            try:
-                store = store or self._connect()
-                store.insert(table, rows)
-                return store
-            except StoreError as error:
-                if error.permanent or time.monotonic() + wait > give_up:
-                    raise
-            time.sleep(wait)
-            wait = min(2 * wait, self._policy.retry_longest)
-
-    def _acknowledge(self, rows: int) -> None:
+        store = self._stores.get()
+        try:
+            give_up = time.monotonic() + self._policy.deadline
+            wait = self._policy.retry_first
+            while True:
+                try:
+                    store = store or self._connect()
+                    store.insert(table, rows)
+                    break
+                except StoreError as error:
+                    if error.permanent or time.monotonic() + wait > give_up:
+                        raise
+                time.sleep(wait)
+                wait = min(2 * wait, self._policy.retry_longest)
+        finally:
+            self._stores.put(store)
+        self._on_inserted(table, rows)
         with self._changed:
-            self._pending -= rows
+            self._pending -= len(rows)
             self._changed.notify_all()
 
     def _fail(self, error: Exception) -> None:

@@ -55,9 +55,9 @@ class MemoryStore:
         width = len(TABLES[table].columns)
         if any(len(row) != width for row in rows):
             raise StoreError(f"{table}: a row has not {width} columns", permanent=True)
-        stored, permanent = self._failures.pop(0) if self._failures else (True, False)
-        failing = not stored or permanent
         with self._lock:
+            failing = bool(self._failures)
+            stored, permanent = self._failures.pop(0) if failing else (True, False)
             if stored:
                 self.rows[table] += rows
         if failing:

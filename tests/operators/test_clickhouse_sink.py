@@ -150,7 +150,7 @@ def test_a_bug_in_the_background_reaches_the_worker_without_values() -> None:
 
 def test_closing_stores_the_rest_and_ends_the_thread() -> None:
     store = MemoryStore()
-    before = threading.active_count()
+    before = set(threading.enumerate())
     part = started(store, SLOW)
     part.write_batch([("scored_events", rows(1))])
 
@@ -158,7 +158,7 @@ def test_closing_stores_the_rest_and_ends_the_thread() -> None:
 
     assert store.rows["scored_events"] == rows(1)
     assert store.closed
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_lost_connection_is_tried_again() -> None:
@@ -175,6 +175,28 @@ def test_a_lost_connection_is_tried_again() -> None:
     part.snapshot()
 
     assert store.rows["scored_events"] == rows(1)
+
+
+def test_tables_are_inserted_side_by_side() -> None:
+    class Both(MemoryStore):
+        """Answers only when both tables are being inserted."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.meeting = threading.Barrier(2, timeout=60)
+
+        def insert(self, table: str, rows: Sequence[Row]) -> None:
+            self.meeting.wait()
+            super().insert(table, rows)
+
+    store = Both()
+    part = started(store, SLOW)
+
+    part.write_batch([("scored_events", rows(1)), ("dead_letters", [TABLES["dead_letters"].to_row(rejected())])])
+    part.snapshot()
+
+    assert store.rows["scored_events"]
+    assert store.rows["dead_letters"]
 
 
 def test_only_acknowledged_rows_are_reported() -> None:

@@ -124,34 +124,13 @@ def survey_answers(where: str, since: str = "$__fromTime") -> str:
     """Survey answers of the sessions begun from `since` on, with the mood that was predicted before the survey.
 
     Columns `rating` and `predicted`. The mood at the end of a session would prove nothing: a comment in a survey is
-    scored as well, and says what the rating says. It is the mood after the customer's last message on another
-    channel; in a session that is nothing but the survey, the mood carried in. Who was never heard before is left out.
-    At most 2,000 answers, picked by a hash of their session, so that a long range stays fast.
+    scored as well, and says what the rating says.
     """
     return f"""
-WITH
-(
-    SELECT groupArray((tenant, customer_key, session_id, answer, carried))
-    FROM
-    (
-        SELECT tenant, customer_key, session_id, assumeNotNull(rating) AS answer, carried
-        FROM undertone.sessions FINAL
-        WHERE started_time >= {since} AND started_time <= $__toTime AND rating IS NOT NULL AND {where}
-        ORDER BY cityHash64(session_id)
-        LIMIT 2000
-    )
-) AS rated
-SELECT session.4 AS rating, if(before.heard = 1, before.mood, session.5) AS predicted
-FROM (SELECT arrayJoin(rated) AS session, session.1 AS tenant, session.3 AS session_id) AS answers
-LEFT JOIN
-(
-    SELECT tenant, session_id, argMax(customer_level, (event_time, version)) AS mood, 1 AS heard
-    FROM undertone.trajectory
-    WHERE (tenant, customer_key) IN (SELECT arrayJoin(arrayMap(session -> (session.1, session.2), rated)))
-        AND event_time >= {since} AND speaker = 'customer' AND channel != 'survey' AND deleted = 0
-    GROUP BY tenant, session_id
-) AS before USING (tenant, session_id)
-WHERE before.heard = 1 OR session.5 != 0"""
+SELECT rating, forecast AS predicted
+FROM undertone.sessions FINAL
+WHERE started_time >= {since} AND started_time <= $__toTime AND rating IS NOT NULL AND forecast IS NOT NULL
+    AND {where}"""
 
 
 def data_age(where: str) -> str:

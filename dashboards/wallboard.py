@@ -280,19 +280,17 @@ def _after(queue_value: str) -> str:
 
 
 def _worst_sql() -> str:
-    """The lowest, then their trend and alert.
-
-    The trend takes the newest version by itself instead of by FINAL, which would compare the ids of all rows around.
-    """
+    """The lowest, then their alert."""
     drivers = ", ".join(f"(n_{tag}, '{tag}')" for tag in TAGS if tag != "satisfaction")
     return f"""
     WITH
     (
-        SELECT groupArray((final_level, channels, queue, started_time, drivers, tenant, customer_key, session_id))
+        SELECT
+            groupArray((final_level, channels, queue, started_time, drivers, tenant, customer_key, session_id, trend))
         FROM
         (
             SELECT
-                final_level, channels, queue, started_time, tenant, customer_key, session_id,
+                final_level, channels, queue, started_time, tenant, customer_key, session_id, trend,
                 arrayStringConcat(arrayMap(pair -> pair.2, arrayReverseSort(
                     arrayFilter(pair -> pair.1 > 0, [{drivers}]))), ', ') AS drivers
             FROM {heard(30, WHERE)} AND messages > 0
@@ -301,19 +299,10 @@ def _worst_sql() -> str:
         )
     ) AS worst
     SELECT
-        live.1 AS Mood, if(trends.trend = '', 'not_calculated', trends.trend) AS Trend,
-        arrayStringConcat(live.2, ' → ') AS Path, live.3 AS Queue, dateDiff('minute', live.4, $__toTime) AS Minutes,
-        if(why.reason != '', why.reason, live.5) AS Reason, {key_text("live.7")} AS Customer,
-        why.alert AS Alert, live.6 AS Tenant
-    FROM (SELECT arrayJoin(worst) AS live, live.7 AS customer_key, live.8 AS session_id) AS sessions
-    LEFT JOIN
-    (
-        SELECT customer_key, argMax(toString(trend), (event_time, version)) AS trend
-        FROM undertone.trajectory
-        WHERE (tenant, customer_key) IN (SELECT arrayJoin(arrayMap(live -> (live.6, live.7), worst)))
-            AND event_time >= $__toTime - INTERVAL 2 HOUR AND speaker = 'customer' AND deleted = 0
-        GROUP BY customer_key
-    ) AS trends USING (customer_key)
+        live.1 AS Mood, live.9 AS Trend, arrayStringConcat(live.2, ' → ') AS Path, live.3 AS Queue,
+        dateDiff('minute', live.4, $__toTime) AS Minutes, if(why.reason != '', why.reason, live.5) AS Reason,
+        {key_text("live.7")} AS Customer, why.alert AS Alert, live.6 AS Tenant
+    FROM (SELECT arrayJoin(worst) AS live, live.8 AS session_id) AS sessions
     LEFT JOIN
     (
         SELECT

@@ -78,7 +78,7 @@ class Folder:
         after = Fold(
             known,
             (entry.event_ms, entry.id_hash),
-            sessions.extend(before, entry, self.parameters),
+            sessions.extend(before, entry, self.parameters, self._customer_level(mood, entry)[0] if customer else None),
             mood,
             trajectory,
             sessions.with_contact(fold.contacts, entry),
@@ -162,8 +162,7 @@ class Folder:
     ) -> Turn:
         p, now, trajectory = self.parameters, entry.event_ms, fold.trajectory
         session = fold.session or _NOWHERE
-        sums = fold.mood.customer
-        customer, customer_evidence = moods.level_at(sums, max(now, sums.at_ms), p.customer_half_life_ms, p.kappa)
+        customer, customer_evidence = self._customer_level(fold.mood, entry)
         slope = trajectory.slope
         day, week = sessions.contact_counts(fold.contacts, now)
         return Turn(
@@ -246,6 +245,11 @@ class Folder:
         mine = moods.interaction(mood, entry.interaction_id)
         half_life = self.parameters.half_life_ms[entry.channel]
         return moods.level_at(mine, max(entry.event_ms, mine.at_ms), half_life, self.parameters.kappa)
+
+    def _customer_level(self, mood: Mood, entry: Entry) -> tuple[float, float]:
+        """Level and evidence of the customer at the entry's time."""
+        sums, p = mood.customer, self.parameters
+        return moods.level_at(sums, max(entry.event_ms, sums.at_ms), p.customer_half_life_ms, p.kappa)
 
     def _judge(self, fold: Fold, entry: Entry, turn: Turn) -> tuple[Fold, list[Change]]:
         """Ask the rules."""

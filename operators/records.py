@@ -27,6 +27,7 @@ Channel = Literal["voice", "chat", "email", "social", "survey"]
 Kind = Literal["utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted"]
 Speaker = Literal["customer", "agent", "bot", "system"]
 Polarity = Literal["negative", "neutral", "positive"]
+Trend = Literal["improving", "slightly_improving", "no_change", "slightly_declining", "declining", "not_calculated"]
 Route = Literal["agent", "supervisor"]
 Transition = Literal["raised", "level_up", "reminded", "acked", "cleared", "retracted", "suppressed"]
 
@@ -338,7 +339,7 @@ class Turn(Record, frozen=True, gc=False):
     slope_low: float | None
     slope_high: float | None
     """Ends of the 90 % interval of the slope."""
-    trend: Literal["improving", "slightly_improving", "no_change", "slightly_declining", "declining", "not_calculated"]
+    trend: Trend
     volatility: float
     """Mean absolute successive difference of scores in the session, in [0, 2]."""
     reversals: int
@@ -400,6 +401,10 @@ class SessionUpdate(Record, frozen=True, gc=False):
     outcome: Literal["recovered", "soured", "steady", "unknown"]
     carried: float
     final_level: float
+    trend: Trend
+    """After the last message."""
+    forecast: float | None
+    """Customer level after the last words before a survey, or carried in; None when nothing but a survey was heard."""
     low: float
     low_ms: int
     under_ms: int

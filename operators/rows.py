@@ -181,7 +181,7 @@ _TURN = _table(
 
 _SESSION = _table(
     [
-        _of(NAME, "tenant state queue agent_key outcome parameters model_version"),
+        _of(NAME, "tenant state queue agent_key outcome trend parameters model_version"),
         _of(STRING, "session_id"),
         _of(BIG, "customer_key version under_ms response_ms silence_ms overtalk_ms"),
         _of(TIME, "started_time ended_time low_time"),
@@ -190,7 +190,7 @@ _SESSION = _table(
         _of(COUNT, "messages events negatives positives reversals change_points hops contacts_24h contacts_7d"),
         _of(COUNT, "escalations late_events"),
         _of(NUMBER, "mean_score begin end shift carried final_level low volatility"),
-        _of(MAYBE, "rating"),
+        _of(MAYBE, "forecast rating"),
         _of(SMALL, "deleted"),
     ],
     Computed(tuple((f"n_{tag}", COUNT) for tag in TAGS), lambda record: record.tag_counts),

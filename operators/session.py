@@ -8,6 +8,7 @@ after the other in event order; `late_event` alone takes one whose place is alre
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,7 @@ from operators.parameters import DAY, Parameters
 
 PATH = 8
 """Channels of the path and interactions that a session remembers."""
+SURVEY: Final = "survey"
 CONTACTS = 16
 """Begun interactions that a customer's state remembers."""
 
@@ -35,7 +37,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Customer level at the start, decayed from earlier sessions; base line of the change point."""
     events: int = 0
     channel: str = ""
-    """Channel of the last event."""
+    """Channel of the last event that was not a survey's: an answer afterwards is no change of channel."""
     channels: tuple[str, ...] = ()
     interactions: tuple[str, ...] = ()
     hops: int = 0
@@ -52,6 +54,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rating: int | None = None
     late_events: int = 0
     model_version: str = ""
+    forecast: float | None = None
+    """Customer level after the customer's last words before a survey; None while nothing else was heard."""
 
 
 def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
@@ -69,8 +73,8 @@ def begin(tenant: str, customer_key: int, entry: Entry, carried: float) -> Sessi
     return Session(session_id(tenant, customer_key, started), started, started, started, carried)
 
 
-def extend(session: Session, entry: Entry, parameters: Parameters) -> Session:
-    """Take in the next event in event order."""
+def extend(session: Session, entry: Entry, parameters: Parameters, level: float | None = None) -> Session:
+    """Take in the next event in event order; `level` is that of the customer after words of theirs."""
     now = entry.event_ms
     waiting, wait, longest = _waits(session, entry)
     channels, hops = _walk(session, entry.channel)
@@ -84,7 +88,7 @@ def extend(session: Session, entry: Entry, parameters: Parameters) -> Session:
         max(session.deadline_ms, now + parameters.gap_ms[entry.channel]),
         session.carried,
         session.events + 1,
-        entry.channel,
+        session.channel if entry.channel == SURVEY else entry.channel,
         channels,
         interactions,
         hops,
@@ -98,6 +102,7 @@ def extend(session: Session, entry: Entry, parameters: Parameters) -> Session:
         session.rating if entry.rating is None else entry.rating,
         session.late_events,
         entry.model_version or session.model_version,
+        session.forecast if level is None or SURVEY in (entry.channel, *channels) else level,
     )
 
 
@@ -158,9 +163,10 @@ def _waits(session: Session, entry: Entry) -> tuple[int, int, int]:
 
 
 def _walk(session: Session, channel: str) -> tuple[tuple[str, ...], int]:
-    """Channel path and number of hops after an event on `channel`."""
-    path = session.channels
-    if channel == session.channel:
-        return path, session.hops
-    hops = session.hops + 1 if path else 0
+    """Channel path and number of hops after an event on `channel`; a survey is on the path, but no hop."""
+    path, hops = session.channels, session.hops
+    if channel == session.channel or (channel == SURVEY and SURVEY in path):
+        return path, hops
+    if channel != SURVEY and session.channel:
+        hops += 1
     return ((*path, channel) if len(path) < PATH else path), hops

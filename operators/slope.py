@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Literal
 
 import msgspec
 
 from operators.parameters import MINUTE, SCALE, Parameters
+from operators.records import Trend
 
-Trend = Literal["improving", "slightly_improving", "no_change", "slightly_declining", "declining", "not_calculated"]
 Point = tuple[int, int, int]
 """(event time, score, weight), the last two in units of 1e-4."""
 

@@ -67,6 +67,8 @@ def session_update(
         trajectories.outcome(begin, end, trajectory.scored, parameters),
         session.carried,
         final,
+        trajectory.trend,
+        (session.carried or None) if session.forecast is None else session.forecast,
         trajectory.low if trajectory.messages else 0.0,
         trajectory.low_ms,
         trajectory.under_ms,

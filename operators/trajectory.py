@@ -14,7 +14,8 @@ import msgspec
 from operators.bins import Bins, quarters, with_score
 from operators.entry import Entry
 from operators.parameters import SCALE, Parameters
-from operators.slope import Point, Slope, Trend, classify_trend, fit_slope
+from operators.records import Trend
+from operators.slope import Point, Slope, classify_trend, fit_slope
 
 POINTS = 12
 

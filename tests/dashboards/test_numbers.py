@@ -200,21 +200,22 @@ def test_worst_conversations_come_first_with_their_reason(store: Client) -> None
     put(
         store,
         "sessions",
-        session("s1", 300, final_level=-0.6, customer_key=7, n_anger=1, **live),
-        session("s2", 900, final_level=-0.8, customer_key=2**63 + 5, n_anger=1, **live),
-        session("old", 900, final_level=-0.9, customer_key=9, n_anger=1, **{**live, "ended_time": at(7200)}),
+        session("s1", 300, final_level=-0.6, customer_key=7, n_anger=1, trend="declining", **live),
+        session("s2", 900, final_level=-0.8, customer_key=2**63 + 5, n_anger=1, trend="no_change", **live),
+        session(
+            "old",
+            900,
+            final_level=-0.9,
+            customer_key=9,
+            n_anger=1,
+            trend="no_change",
+            **{**live, "ended_time": at(7200)},
+        ),
     )
     put(store, "escalations", alert("a1", 200))
-    turn = {"tenant": "t", "customer_key": 7, "speaker": "customer", "version": 1}
-    put(
-        store,
-        "trajectory",
-        {**turn, "event_id": "e1", "event_time": at(200), "trend": "improving"},
-        {**turn, "event_id": "e2", "event_time": at(100), "trend": "declining"},
-    )
     first, second = panel(store, "Worst live conversations")
     assert first["Customer"] == f"{2**63 + 5:016x}"
-    assert (first["Reason"], first["Trend"], first["Alert"]) == ("anger", "not_calculated", "")
+    assert (first["Reason"], first["Trend"], first["Alert"]) == ("anger", "no_change", "")
     assert second["Customer"] == f"{7:016x}"
     assert (second["Reason"], second["Trend"], second["Alert"]) == ("mood -0.52", "declining", "a1")
     assert (second["Path"], second["Minutes"]) == ("chat → voice", 5)
@@ -279,37 +280,14 @@ def test_a_survey_answer_is_held_against_the_mood_before_the_survey(store: Clien
     put(
         store,
         "sessions",
-        session("chat", 900, customer_key=1, final_level=-0.9, rating=-1.0, carried=0.1),
-        session("survey", 800, customer_key=2, final_level=-0.9, rating=0.5, carried=0.4, messages=0),
-        session("stranger", 700, customer_key=3, final_level=0.8, rating=1.0, carried=0.0),
-        session("silent", 600, customer_key=4, final_level=0.3, rating=None, carried=0.3),
-    )
-    turn = {"tenant": "t", "speaker": "customer", "version": 1, "session_id": "chat", "customer_key": 1}
-    put(
-        store,
-        "trajectory",
-        {**turn, "event_id": "e1", "event_time": at(890), "channel": "chat", "customer_level": 0.3},
-        {**turn, "event_id": "e2", "event_time": at(880), "channel": "chat", "customer_level": -0.25},
-        {**turn, "event_id": "e3", "event_time": at(860), "channel": "survey", "customer_level": -0.9},
-    )
-    put(
-        store,
-        "trajectory",
-        {
-            **turn,
-            "event_id": "e4",
-            "event_time": at(690),
-            "channel": "survey",
-            "session_id": "stranger",
-            "customer_key": 3,
-            "customer_level": 0.8,
-        },
-        {**turn, "event_id": "e5", "event_time": at(870), "channel": "chat", "speaker": "agent", "customer_level": 0.9},
+        session("chat", 900, final_level=-0.9, rating=-1.0, forecast=-0.25),
+        session("stranger", 700, final_level=0.8, rating=1.0, forecast=None),
+        session("silent", 600, final_level=0.3, rating=None, forecast=0.3),
     )
 
     found = {row["rating"]: row["predicted"] for row in ask(store, survey_answers(ALL))}
 
-    assert found == {-1.0: pytest.approx(-0.25), 0.5: pytest.approx(0.4)}
+    assert found == {-1.0: pytest.approx(-0.25)}
 
 
 def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:

@@ -210,10 +210,9 @@ def _sessions(traffic: Traffic, first: int, last: int) -> str:
     return f"""
     INSERT INTO undertone.sessions (tenant, customer_key, session_id, started_time, ended_time, version, deleted, state,
         channels, interactions, queue, agent_key, messages, events, negatives, positives, mean_score, begin, end, shift,
-        outcome, carried, final_level, low, low_time, under_ms, volatility, reversals, change_points, hops,
-        contacts_24h,
-        contacts_7d, response_ms, silence_ms, overtalk_ms, {", ".join(f"n_{tag}" for tag in TAGS)}, rating, escalations,
-        late_events, parameters, model_version)
+        outcome, carried, final_level, trend, forecast, low, low_time, under_ms, volatility, reversals,
+        change_points, hops, contacts_24h, contacts_7d, response_ms, silence_ms, overtalk_ms,
+        {", ".join(f"n_{tag}" for tag in TAGS)}, rating, escalations, late_events, parameters, model_version)
     SELECT
         tenant, customer_key, session_id, min(t.event_time) AS started, max(t.event_time) AS ended, 1, 0,
         if(ended > {open_after}, 'open', 'closed'),
@@ -223,7 +222,8 @@ def _sessions(traffic: Traffic, first: int, last: int) -> str:
         avg(score), avgIf(score, turn < 3) AS mood_begin, avgIf(score, turn >= 9) AS mood_end, mood_end - mood_begin,
         multiIf(mood_begin <= -0.2 AND mood_end >= 0.2, 'recovered', mood_begin >= 0.2 AND mood_end <= -0.2, 'soured',
         'steady'),
-        any(t.carried), argMax(customer_level, t.event_time), min(customer_level), argMin(t.event_time,
+        any(t.carried), argMax(customer_level, t.event_time) AS last_level, argMax(toString(trend), t.event_time),
+        last_level, min(customer_level), argMin(t.event_time,
         customer_level), 1000,
         0.3, 1, 0, length(path) - 1, max(t.contacts_24h), max(t.contacts_7d), 20000, 0, 0, {flagged},
         if(cityHash64(session_id) % 6 = 0, toNullable(toFloat32(greatest(-1, least(1, round(mood_end * 2) / 2)))),

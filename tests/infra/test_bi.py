@@ -97,14 +97,9 @@ def test_3_three_contacts_in_two_days(empty: Client) -> None:
 
 def test_4_ratings_follow_the_mood(empty: Client) -> None:
     misleading = {"final_level": 0.0}
-    put(empty, "sessions", *sessions(0, 20, DAY, carried=-0.5, rating=-1.0, **misleading))
-    put(empty, "sessions", *sessions(100, 20, DAY, carried=-0.9, rating=1.0, **misleading))
-    put(empty, "sessions", *sessions(200, 20, DAY, carried=0.0, rating=1.0, **misleading))
-    for number in range(100, 120):
-        said: dict[str, Any] = {"session_id": f"s-{number}", "customer_level": 0.5}
-        put(empty, "trajectory", turn(number, event_ms=NOW - DAY + number, **said))
-        comment: dict[str, Any] = {**said, "customer_level": -0.9, "channel": "survey", "event_id": f"c-{number}"}
-        put(empty, "trajectory", turn(number, event_ms=NOW - DAY + number + 1, **comment))
+    put(empty, "sessions", *sessions(0, 20, DAY, forecast=-0.5, rating=-1.0, **misleading))
+    put(empty, "sessions", *sessions(100, 20, DAY, forecast=0.5, rating=1.0, **misleading))
+    put(empty, "sessions", *sessions(200, 20, DAY, forecast=None, rating=1.0, **misleading))
 
     assert [(row[0], row[1], row[2], row[4]) for row in answer(empty, 4)] == [
         ("unhappy", 20, -1.0, 1.0),

@@ -62,6 +62,38 @@ def test_a_chat_that_turns_into_a_call_is_one_session_with_one_hop() -> None:
     assert (row.contacts_24h, row.contacts_7d) == (2, 2)
 
 
+def test_a_survey_is_on_the_path_but_is_no_hop() -> None:
+    survey = message(3, 120, channel="survey", kind="rating", rating=-0.5, interaction_id="survey-1")
+    history = [message(1, 0), message(2, 60), survey, message(4, 180), message(5, 200, channel="voice")]
+    (row,) = sessions(run(reducer(), history)[1])
+
+    assert (row.channels, row.hops) == (("chat", "survey", "voice"), 1)
+    assert sessions(run(reducer(), [survey, message(4, 180)])[1])[0].hops == 0
+
+
+def test_the_forecast_of_a_survey_is_the_mood_before_it() -> None:
+    history = [
+        message(1, 0, score=-0.8),
+        message(2, 60, score=-0.8),
+        message(3, 120, channel="survey", kind="rating", rating=0.5, interaction_id="survey-1"),
+        message(4, 130, channel="survey", score=0.9, interaction_id="survey-1"),
+    ]
+    _, outputs = run(reducer(), history)
+    (row,) = sessions(outputs)
+
+    assert row.forecast == turns(outputs)[1].customer_level
+    assert row.final_level > row.forecast
+
+
+def test_a_survey_alone_is_foretold_by_the_mood_carried_in_or_not_at_all() -> None:
+    survey = message(3, 3 * DAY / 1000, channel="survey", score=0.9, interaction_id="survey-1")
+    _, alone = run(reducer(), [survey])
+    _, after = run(reducer(), [message(1, 0, score=-0.8), survey])
+
+    assert sessions(alone)[0].forecast is None
+    assert sessions(after)[1].forecast == sessions(after)[1].carried < 0
+
+
 def test_a_message_between_two_sessions_joins_them_and_takes_the_second_back() -> None:
     ends = [message(1, 0), message(3, 100)]
     late = message(2, 50)

@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS {db}.trajectory{local} {on_cluster}
     low_time DateTime64(3, 'UTC') COMMENT 'When the low point was',
     under_ms UInt64 COMMENT 'Time in the session with the customer level below -0.2, in milliseconds',
     messages UInt32 COMMENT 'Customer messages of the session so far',
-    hops UInt32 COMMENT 'Changes of channel in the session so far',
+    hops UInt32 COMMENT 'Changes of channel in the session so far; an answer to a survey is none',
     contacts_24h UInt32 COMMENT 'Interactions begun in the last 24 hours, this one included',
     contacts_7d UInt32 COMMENT 'Interactions begun in the last 7 days, this one included',
     response_ms UInt64 COMMENT 'Longest wait of the customer for an answer in the session so far, in milliseconds',

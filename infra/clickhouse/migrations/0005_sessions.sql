@@ -24,13 +24,15 @@ CREATE TABLE IF NOT EXISTS {db}.sessions{local} {on_cluster}
     outcome LowCardinality(String) COMMENT 'recovered, soured, steady or unknown',
     carried Float32 COMMENT 'Customer level when the session began',
     final_level Float32 COMMENT 'Customer level after the last message, in (-1, 1)',
+    trend LowCardinality(String) COMMENT 'Trend after the last message: improving, slightly_improving, no_change, slightly_declining, declining or not_calculated',
+    forecast Nullable(Float32) COMMENT 'Customer level after the last words before a survey, or carried in: what foretells the answer; NULL when nothing but a survey was heard',
     low Float32 COMMENT 'Lowest customer level of the session',
     low_time DateTime64(3, 'UTC') COMMENT 'When the low point was',
     under_ms UInt64 COMMENT 'Time with the customer level below -0.2, in milliseconds',
     volatility Float32 COMMENT 'Mean absolute change from one score to the next, in [0, 2]',
     reversals UInt32 COMMENT 'Changes of sign among clear scores',
     change_points UInt32 COMMENT 'Change points found',
-    hops UInt32 COMMENT 'Changes of channel',
+    hops UInt32 COMMENT 'Changes of channel; an answer to a survey is none',
     contacts_24h UInt32 COMMENT 'Interactions begun in the 24 hours up to the last one of this session, that one included',
     contacts_7d UInt32 COMMENT 'Interactions begun in the 7 days up to the last one of this session, that one included',
     response_ms UInt64 COMMENT 'Longest wait of the customer for an answer, in milliseconds',
@@ -47,12 +49,14 @@ CREATE TABLE IF NOT EXISTS {db}.sessions{local} {on_cluster}
     escalations UInt32 COMMENT 'Escalations raised in the session',
     late_events UInt32 COMMENT 'Events that came after the session had closed',
     parameters LowCardinality(String) COMMENT 'Version of the parameters of the formulas',
-    model_version LowCardinality(String) COMMENT 'Version of the model that scored the last message'
+    model_version LowCardinality(String) COMMENT 'Version of the model that scored the last message',
+    INDEX ended ended_time TYPE minmax
 )
 ENGINE = {replacing:version, deleted}
 PARTITION BY toYYYYMM(started_time)
 ORDER BY (tenant, started_time, session_id)
 TTL toDateTime(started_time) + INTERVAL 400 DAY
+SETTINGS index_granularity = 1024
 COMMENT 'One row a session of one customer across channels; read FINAL, or the view v_sessions';
 
 -- only: cluster

@@ -52,17 +52,22 @@ class Desk:
             gave_up = time.monotonic() - since > PATIENCE_SECONDS
             return gave_up or done(timers)
 
+        # A little at a time, so that a session that would close too early has the time to.
         ends = Ends(
             source=KafkaSource(
-                self._brokers, ("undertone.events",), options=ReadOptions(batch=2), stop=stop, clock=self.now_ms
+                self._brokers,
+                ("undertone.events",),
+                options=ReadOptions(batch=2, credit=2),
+                stop=stop,
+                clock=self.now_ms,
             ),
-            ticks=TickSource(timers, stop),
+            ticks=TickSource(timers, stop, interval_ms=5),
             store=ClickHouseSink(lambda: self.store),
             escalations=Kept(),
             dead_letters=Kept(),
         )
         flow = pipeline(ends, intake, reducer, timers, rules.keyword_bits, shard="0")
-        cluster_main(flow, [], 0, epoch_interval=timedelta(milliseconds=100), recovery_config=self._recovery)
+        cluster_main(flow, [], 0, epoch_interval=timedelta(milliseconds=300), recovery_config=self._recovery)
         assert not gave_up, f"stream time came to {timers.stream_ms}, rows to {len(self.store.rows['scored_events'])}"
 
     def tables(self) -> Tables:

@@ -61,17 +61,18 @@ class _KeptPart(StatelessSinkPartition[tuple[str, Outgoing]]):
 class Run:
     """A graph with memory at its ends, which can be aborted and resumed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Settings = SETTINGS, now_ms: int = NOW_MS) -> None:
         folder.mkdir()
         init_db_dir(str(folder), 1)
         self._recovery = RecoveryConfig(str(folder))
+        self._settings, self._now_ms = settings, now_ms
         self.store = MemoryStore()
         self.escalations, self.dead_letters = Kept(), Kept()
 
     def go(self, source: Source[Any]) -> None:
-        intake, reducer, rules = stub_parts(SETTINGS, NOW_MS)
+        intake, reducer, rules = stub_parts(self._settings, self._now_ms)
         timers = Timers()
-        ended = _Ended(timers)
+        ended = _Ended(timers, self._now_ms)
         ends = Ends(
             source=source,
             ticks=TickSource(timers, ended, interval_ms=1),
@@ -90,11 +91,11 @@ class Run:
 class _Ended:
     """The tick source may end once the end of time has come and nothing is due."""
 
-    def __init__(self, timers: Timers) -> None:
-        self._timers = timers
+    def __init__(self, timers: Timers, end_ms: int) -> None:
+        self._timers, self._end_ms = timers, end_ms
 
     def __call__(self) -> bool:
-        return (self._timers.stream_ms or 0) >= NOW_MS and not self._timers.overdue
+        return (self._timers.stream_ms or 0) >= self._end_ms and not self._timers.overdue
 
 
 def raws(count: int, seed: int = 7, malformed: float = 0.05, late: float = 0.1) -> list[Raw]:
@@ -109,8 +110,8 @@ def raws(count: int, seed: int = 7, malformed: float = 0.05, late: float = 0.1) 
     ]
 
 
-def end_of_time() -> StreamTime:
-    return StreamTime(partition_key="0-undertone.events", partitions=1, stream_ms=NOW_MS, caught_up=True)
+def end_of_time(at_ms: int = NOW_MS) -> StreamTime:
+    return StreamTime(partition_key="0-undertone.events", partitions=1, stream_ms=at_ms, caught_up=True)
 
 
 def oracle(records: Sequence[Raw]) -> Expected:

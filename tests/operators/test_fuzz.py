@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from operators.identity import Identity
@@ -119,13 +119,18 @@ MUTATORS: dict[Callable[[random.Random], bytes], int] = {
 }  # fmt: skip
 
 
+def broken(seed: int = SEED) -> Iterator[bytes]:
+    """The payloads, always the same."""
+    rng = random.Random(seed)
+    for make in rng.choices(list(MUTATORS), weights=list(MUTATORS.values()), k=PAYLOADS):
+        yield make(rng)
+
+
 def test_every_broken_payload_is_accounted_for() -> None:
-    rng = random.Random(SEED)
     identity = Identity("a secret of the tests")
-    makers = rng.choices(list(MUTATORS), weights=list(MUTATORS.values()), k=PAYLOADS)
     outcomes: Counter[str] = Counter()
-    for make in makers:
-        result = accept(make(rng), ORIGIN, NOW_MS, identity)
+    for data in broken():
+        result = accept(data, ORIGIN, NOW_MS, identity)
         outcomes[result.reason.value if isinstance(result, Rejected) else type(result).__name__] += 1
         assert isinstance(result, Utterance | Rejected)
         assert result.origin is ORIGIN

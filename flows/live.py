@@ -40,7 +40,7 @@ from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import GAP_MS, SECOND, Parameters
 from operators.rules import Rules
-from operators.ticks import TickSource, Timers, routes
+from operators.ticks import Timers, routes
 
 
 def main() -> Dataflow:
@@ -180,13 +180,14 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], shar
                 credit=settings.credit,
                 routes=routes(settings.processes),
                 share=share,
+                epoch_ms=int(settings.epoch * 1000) if share[1] > 1 else 0,
                 recorded_idle_ms=int(settings.recorded_idle * 1000),
                 over_ms=max(GAP_MS.values()) + int(settings.allowed_lateness * 1000) + SECOND,
             ),
             stop=stop,
             on_commit=heartbeat(settings).touch,
+            epochs=timers.epochs,
         ),
-        ticks=TickSource(timers, stop),
         store=make_store(settings),
         escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
         dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),

@@ -6,8 +6,8 @@
                    ├─ StreamTime ─ progress rows ───────────────┤
                    ├─ Rejected ─┬─ dead letter rows ────────────┼─► ClickHouse
                    │            └─────────────► dead letter topic
-                   └─ messages ─┬─ customer ─┬─ turn, session and escalation rows
-                        ticks ──┘            └────────────► escalation topic
+                   └─ messages, ─ customer ─┬─ turn, session and escalation rows
+                      ticks                 └────────────► escalation topic
 
 Sources, sinks and the scorer are arguments: `flows.live` passes the real ones, tests pass theirs.
 Step ids are schema. The recovery store finds a step's state by them: renaming one orphans that state.
@@ -32,14 +32,12 @@ from operators.escalation import alert_of
 from operators.kafka_sink import Outgoing
 from operators.records import Escalation, Feedback, Progress, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
 from operators.score import to_message
-from operators.ticks import Timers
+from operators.ticks import Timers, ticks
 
 FLOW_ID = "undertone"
 STEP_KAFKA = "kafka"
 STEP_READ = "read"
-STEP_TICKS = "ticks"
 STEP_MESSAGES = "messages"
-STEP_MERGE = "merge"
 STEP_CUSTOMER = "customer"
 STEP_STAGE_ROWS = "stage_rows"
 STEP_CUSTOMER_ROWS = "customer_rows"
@@ -55,7 +53,6 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
     """Where the graph begins and ends."""
 
     source: Source[Any]
-    ticks: Source[Any]
     store: Sink[Any]
     escalations: Sink[Any]
     dead_letters: Sink[Any]
@@ -74,9 +71,8 @@ def pipeline(
     raw = op.input(STEP_KAFKA, flow, ends.source)
     accepted = op.flat_map_batch(STEP_READ, raw, intake)
 
-    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits))
-    ticks = op.input(STEP_TICKS, flow, ends.ticks)
-    moved = op.stateful_batch(STEP_CUSTOMER, op.merge(STEP_MERGE, messages, ticks), builder(reducer, timers))
+    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits, timers))
+    moved = op.stateful_batch(STEP_CUSTOMER, messages, builder(reducer, timers))
 
     stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, lambda batch: blocks(batch, shard))
     customer_rows = op.flat_map_batch(STEP_CUSTOMER_ROWS, moved, lambda batch: blocks((out for _, out in batch), shard))
@@ -90,17 +86,19 @@ def pipeline(
     return flow
 
 
-def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int]) -> list[tuple[str, Any]]:
-    """Route messages, and answers to alerts, to their customer, and stream time to every worker."""
+def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int], timers: Timers) -> list[tuple[str, Any]]:
+    """Route messages and answers to alerts to their customer, stream time to every worker, ticks to who is due."""
     out: list[tuple[str, Any]] = []
+    time_passed = False
     for item in batch:
         if isinstance(item, Scored):
             out.append((str(item.utterance.customer_key), to_message(item, keyword_bits)))
         elif isinstance(item, StreamTime):
             out += item.routed()
+            time_passed = True
         elif isinstance(item, Feedback) and (named := alert_of(item.escalation_id)) is not None:
             out.append((str(named[0]), item))
-    return out
+    return out + ticks(timers) if time_passed else out
 
 
 _TABLE_OF: dict[type, str] = {

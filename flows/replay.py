@@ -34,7 +34,7 @@ from operators.kafka_sink import Outgoing
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw, StreamTime
 from operators.rules import Rules
-from operators.ticks import TickSource, Timers
+from operators.ticks import Timers
 
 ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc))
 
@@ -127,7 +127,6 @@ def _build(settings: Settings, begin: datetime, end: datetime, escalations: Tall
             options=ReadOptions(batch=settings.batch, credit=settings.credit),
             stop=window.done,
         ),
-        ticks=TickSource(timers, window.done),
         store=make_store(settings),
         escalations=escalations,
         dead_letters=dead_letters,

@@ -17,6 +17,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators import metrics
+from operators.epoch_clock import EpochClock
 from operators.event_time import event_time_ms
 from operators.kafka_client import (
     CONNECT_SECONDS,
@@ -70,6 +71,8 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 500
     credit: int = 20_000
     """Records of a partition in one epoch."""
+    epoch_ms: int = 0
+    """Length of an epoch, to keep the epochs of several processes together; 0: there is one process."""
     routes: int = 1
     """See `operators.ticks.routes`."""
     share: tuple[int, int] = (0, 1)
@@ -110,6 +113,9 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._credit = source.options.credit
         self._empty = False
         self._closing: float | None = None
+        self._epoch = 0
+        self._ended_ms = 0
+        self._polled_ms = 0
         self._progress: Progress | None = None
         self._consumer.assign([TopicPartition(topic, partition, self._offset)])
 
@@ -185,6 +191,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
                 caught_up=caught_up,
                 routes=self._source.options.routes,
                 progress=progress,
+                epoch=self._epoch,
+                ended_ms=self._ended_ms,
             )
         ]
 
@@ -215,6 +223,13 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         metrics.STREAM_TIME.labels(self._topic, self._partition).set(self._stream_ms / 1000)
 
     def next_awake(self) -> datetime | None:
+        """Soon when there was nothing, else at once; later when this partition's epochs end before those of others."""
+        now = self._source.clock()
+        spacing, self._polled_ms = now - self._polled_ms, now
+        interval = self._source.options.epoch_ms
+        held = self._source.epochs.held_until(self._epoch, self._ended_ms, interval, now, spacing)
+        if held is not None:
+            return datetime.now(timezone.utc) + timedelta(milliseconds=held - now)
         return datetime.now(timezone.utc) + IDLE if self._empty else None
 
     def snapshot(self) -> State:
@@ -225,6 +240,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         metrics.RECORDS.labels(self._topic, self._partition).inc(used)
         self._credit = options.credit
         self._closing = time.monotonic()
+        self._epoch += 1
+        self._ended_ms = self._source.clock()
         return (1, self._offset, self._max_ms)
 
     def _epoch_committed(self, since: float) -> None:
@@ -296,6 +313,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         clock: Wall clock, milliseconds since the Unix epoch.
         event_time: Event time of a payload in milliseconds, None if it has none.
         on_commit: Called after each committed epoch; the supervisor's sign of life.
+        epochs: What is known of when others end their epochs.
     """
 
     def __init__(
@@ -309,6 +327,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         clock: Callable[[], int] = _now_ms,
         event_time: Callable[[bytes | None], int | None] = event_time_ms,
         on_commit: Callable[[], object] = lambda: None,
+        epochs: EpochClock | None = None,
     ) -> None:
         self.config = {**client_config(brokers, _DEFAULTS, settings or {}), **_OURS}
         self.options = options or ReadOptions()
@@ -316,6 +335,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         self.clock = clock
         self.event_time = event_time
         self.on_commit = on_commit
+        self.epochs = epochs or EpochClock()
         self._topics = topics
         self._parts: list[str] = []
         self._latest_ms = 0

@@ -292,6 +292,10 @@ class StreamTime(Record, frozen=True, kw_only=True):
     """Over how many keys it is spread so that each worker gets one: see `operators.ticks.routes`."""
     progress: Progress | None = None
     """Of the epoch that was committed since the last one of these."""
+    epoch: int = 0
+    """Epochs that the partition has ended since its process started."""
+    ended_ms: int = 0
+    """When it ended the last of them, by the wall clock."""
 
     def routed(self) -> list[tuple[str, StreamTime]]:
         """Copies for the keyed step, under keys that no customer has and that sort after every customer's.

@@ -1,9 +1,10 @@
-"""Timers of the keyed step: a heap of deadlines in event time, and the small source that fires them.
+"""Timers of the keyed step: a heap of deadlines in event time, and the ticks that tell what is due.
 
 Stream time comes in band: the Kafka source puts a `StreamTime` behind the records that it was computed from, the
 flow spreads it over enough keys that every worker gets one (`routes`), and the keyed step hands it to `Timers`.
 So time never overtakes the records: a worker that hears of 12:00 has had every record that was read before. Time
-stands still until each partition was heard of, and is that of the slowest one.
+stands still until each partition was heard of, and is that of the slowest one. Ticks go the same way, behind the next
+stream time: a source of their own would have an epoch clock of its own (docs/decisions/0007-one-epoch-clock.md).
 
 There is one `Timers` to a process, as there is one worker to a process. Nothing of it is stored: keys arm
 themselves again when the engine rebuilds them.
@@ -12,13 +13,10 @@ themselves again when the engine rebuilds them.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
-
 from operators import metrics
+from operators.epoch_clock import EpochClock
 from operators.records import StreamTime, Tick
 
 ROUTES_PER_WORKER: Final = 24
@@ -45,6 +43,7 @@ class Timers:
     """
 
     def __init__(self) -> None:
+        self.epochs = EpochClock()
         self._heap: list[tuple[int, str]] = []
         self._armed: dict[str, int] = {}
         self._streams: dict[str, int] = {}
@@ -62,6 +61,7 @@ class Timers:
 
     def advance(self, time: StreamTime) -> None:
         """Take note of one partition's stream time; it never goes back."""
+        self.epochs.heard(time.epoch, time.ended_ms)
         self._partitions = time.partitions
         before = self._streams.get(time.partition_key, time.stream_ms)
         self._streams[time.partition_key] = max(before, time.stream_ms)
@@ -91,39 +91,16 @@ class Timers:
         return keys
 
 
-class _TickPartition(StatelessSourcePartition[tuple[str, Tick]]):
-    def __init__(self, timers: Timers, interval: timedelta, stop: Callable[[], bool]) -> None:
-        self._timers = timers
-        self._interval = interval
-        self._stop = stop
-        self._awake = datetime.now(timezone.utc)
+def ticks(timers: Timers) -> list[tuple[str, Tick]]:
+    """Return `(key, Tick)` for keys that are due, at most a thousand; the rest of many at the next stream time.
 
-    def next_batch(self) -> list[tuple[str, Tick]]:
-        """A tick for each key that is due; the rest of many at the next turn."""
-        if self._stop():
-            raise StopIteration
-        keys = self._timers.due()
-        metrics.TIMERS.set(len(self._timers))
-        if not keys:
-            self._awake = datetime.now(timezone.utc) + self._interval
-        stream_ms = self._timers.stream_ms or 0
-        return [(key, Tick(stream_ms=stream_ms)) for key in keys]
-
-    def next_awake(self) -> datetime:
-        return self._awake
-
-
-class TickSource(DynamicSource[tuple[str, Tick]]):
-    """Emits `(key, Tick)` for keys that are due, on the worker that armed them.
-
-    Merged into the input of the keyed step, a tick is routed by its key to where its key lives: here.
+    >>> timers = Timers()
+    >>> timers.arm("7", 1_000)
+    >>> timers.advance(StreamTime(partition_key="0-events", partitions=1, stream_ms=1_500, caught_up=False))
+    >>> ticks(timers)
+    [('7', Tick(stream_ms=1500))]
     """
-
-    def __init__(self, timers: Timers, stop: Callable[[], bool], interval_ms: int = 150) -> None:
-        self._timers = timers
-        self._stop = stop
-        self._interval = timedelta(milliseconds=interval_ms)
-
-    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _TickPartition:
-        """Make this worker's part."""
-        return _TickPartition(self._timers, self._interval, self._stop)
+    keys = timers.due()
+    metrics.TIMERS.set(len(timers))
+    stream_ms = timers.stream_ms or 0
+    return [(key, Tick(stream_ms=stream_ms)) for key in keys]

@@ -31,7 +31,7 @@ from operators.identity import Identity
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.records import Raw, StreamTime, Utterance
 from operators.rules import Rules
-from operators.ticks import TickSource, Timers
+from operators.ticks import Timers
 from operators.utterance import accept
 from tests.benchmarks.constant import ConstantScorer
 from tests.benchmarks.report import heading, progress, say
@@ -135,7 +135,6 @@ def _job(settings: Settings, scorer: Scorer, state: Path) -> Took:
             options=ReadOptions(batch=settings.batch, credit=settings.credit),
             stop=window.done,
         ),
-        ticks=TickSource(timers, window.done),
         store=make_store(settings),
         escalations=Tally(),
         dead_letters=Tally(),

@@ -8,7 +8,7 @@ import msgspec
 from bytewax.testing import TestingSource
 
 from operators.records import Origin, Raw
-from tests.flows.test_pipeline import SETTINGS, Run, end_of_time
+from tests.flows.test_pipeline import SETTINGS, Run, until_all_is_over
 from tests.operators.test_fuzz import PAYLOADS, broken
 from tests.operators.wire import NOW_MS
 
@@ -27,7 +27,7 @@ def test_every_broken_message_ends_as_a_row_and_the_job_goes_on(tmp_path: Path) 
     ]
     run = Run(tmp_path / "recovery", msgspec.structs.replace(SETTINGS, reject_run_limit=PAYLOADS), NOW_MS)
 
-    run.go(TestingSource([*records, end_of_time(NOW_MS + MONTH_MS)], batch_size=1000))
+    run.go(TestingSource([*records, *until_all_is_over(1000, NOW_MS + MONTH_MS)], batch_size=1000))
 
     tables = run.tables()
     accepted = len(run.store.rows["scored_events"])

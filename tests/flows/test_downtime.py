@@ -17,7 +17,7 @@ from infra.traffic import Sent
 from operators.clickhouse_sink import ClickHouseSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.row_store import MemoryStore
-from operators.ticks import TickSource, Timers
+from operators.ticks import Timers
 from tests.flows.job import TOPICS, read_topic, send
 from tests.flows.test_pipeline import SETTINGS, Kept
 from tests.operators.wire import payload
@@ -61,7 +61,6 @@ class Desk:
                 stop=stop,
                 clock=self.now_ms,
             ),
-            ticks=TickSource(timers, stop, interval_ms=5),
             store=ClickHouseSink(lambda: self.store),
             escalations=Kept(),
             dead_letters=Kept(),

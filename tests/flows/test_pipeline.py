@@ -29,7 +29,7 @@ from operators.kafka_sink import KafkaSink, Outgoing
 from operators.records import Feedback, Origin, Raw, StreamTime
 from operators.row_store import MemoryStore
 from operators.rows import TABLES
-from operators.ticks import TickSource, Timers
+from operators.ticks import Timers
 from tests.oracle import Expected, expected, final_rows, stub_parts
 from tests.samples import ONE_OF_EACH, rejected
 
@@ -72,10 +72,8 @@ class Run:
     def go(self, source: Source[Any]) -> None:
         intake, reducer, rules = stub_parts(self._settings, self._now_ms)
         timers = Timers()
-        ended = _Ended(timers, self._now_ms)
         ends = Ends(
             source=source,
-            ticks=TickSource(timers, ended, interval_ms=1),
             store=ClickHouseSink(lambda: self.store),
             escalations=self.escalations,
             dead_letters=self.dead_letters,
@@ -86,16 +84,6 @@ class Run:
 
     def tables(self) -> dict[str, Any]:
         return final_rows((table, rows) for table, rows in self.store.rows.items() if rows)
-
-
-class _Ended:
-    """The tick source may end once the end of time has come and nothing is due."""
-
-    def __init__(self, timers: Timers, end_ms: int) -> None:
-        self._timers, self._end_ms = timers, end_ms
-
-    def __call__(self) -> bool:
-        return (self._timers.stream_ms or 0) >= self._end_ms and not self._timers.overdue
 
 
 def raws(count: int, seed: int = 7, malformed: float = 0.05, late: float = 0.1) -> list[Raw]:
@@ -112,6 +100,11 @@ def raws(count: int, seed: int = 7, malformed: float = 0.05, late: float = 0.1) 
 
 def end_of_time(at_ms: int = NOW_MS) -> StreamTime:
     return StreamTime(partition_key="0-undertone.events", partitions=1, stream_ms=at_ms, caught_up=True)
+
+
+def until_all_is_over(batch_size: int, at_ms: int = NOW_MS) -> list[StreamTime]:
+    """Stream time again and again, as Kafka's source tells it: each batch tells who is due by the one before."""
+    return [end_of_time(at_ms)] * (8 * batch_size)
 
 
 def oracle(records: Sequence[Raw]) -> Expected:
@@ -131,7 +124,7 @@ def test_gives_what_the_oracle_computes(tmp_path: Path) -> None:
     records = raws(300)
     run = Run(tmp_path / "recovery")
 
-    run.go(TestingSource([*records, end_of_time()], batch_size=7))
+    run.go(TestingSource([*records, *until_all_is_over(7)], batch_size=7))
 
     want = oracle(records)
     assert want.escalation_ids
@@ -153,7 +146,7 @@ def test_time_that_passes_and_people_who_answer_give_what_the_oracle_computes(tm
     answered = with_answers(records, oracle(records))
     run = Run(tmp_path / "recovery")
 
-    run.go(TestingSource([*with_time(answered), end_of_time()], batch_size=3))
+    run.go(TestingSource([*with_time(answered), *until_all_is_over(3)], batch_size=3))
 
     want = oracle(answered)
     assert len(answered) > len(records)
@@ -168,7 +161,9 @@ def test_abort_between_answers_changes_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path / "recovery")
     timed = with_time(answered)
     middle = len(timed) // 2
-    source = TestingSource([*timed[:middle], TestingSource.ABORT(), *timed[middle:], end_of_time()], batch_size=9)
+    source = TestingSource(
+        [*timed[:middle], TestingSource.ABORT(), *timed[middle:], *until_all_is_over(9)], batch_size=9
+    )
 
     run.go(source)
     run.go(source)
@@ -210,7 +205,7 @@ def test_abort_at_every_index_changes_nothing(tmp_path: Path) -> None:
     want = oracle(records)
     for index in range(1, len(records)):
         run = Run(tmp_path / str(index))
-        items = [*records[:index], TestingSource.ABORT(), *records[index:], end_of_time()]
+        items = [*records[:index], TestingSource.ABORT(), *records[index:], *until_all_is_over(1)]
         source = TestingSource(items, batch_size=1)
 
         run.go(source)
@@ -251,9 +246,7 @@ def test_step_ids_are_frozen() -> None:
         "FLOW_ID": "undertone",
         "STEP_KAFKA": "kafka",
         "STEP_READ": "read",
-        "STEP_TICKS": "ticks",
         "STEP_MESSAGES": "messages",
-        "STEP_MERGE": "merge",
         "STEP_CUSTOMER": "customer",
         "STEP_STAGE_ROWS": "stage_rows",
         "STEP_CUSTOMER_ROWS": "customer_rows",

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.records import StreamTime, Tick
-from operators.ticks import TickSource, Timers, routes
+from operators.ticks import Timers, routes, ticks
 
 
 def stream(partition: str, ms: int, of: int = 1, routed_over: int = 1) -> StreamTime:
@@ -69,16 +69,12 @@ def test_a_key_fires_when_due_and_not_before(armed: list[tuple[str, int]], times
     assert fired == expected
 
 
-def test_ticks_carry_stream_time_and_stop_on_a_drain() -> None:
-    timers, stopping = Timers(), False
+def test_ticks_carry_stream_time() -> None:
+    timers = Timers()
     timers.arm("a", 10)
     timers.advance(stream("0-t", 70))
-    part = TickSource(timers, lambda: stopping).build("ticks", 0, 1)
-    assert part.next_batch() == [("a", Tick(stream_ms=70))]
-    assert part.next_batch() == []
-    stopping = True
-    with pytest.raises(StopIteration):
-        part.next_batch()
+    assert ticks(timers) == [("a", Tick(stream_ms=70))]
+    assert ticks(timers) == []
 
 
 class _EachWorkerKeeps(op.StatefulBatchLogic[Any, int, None]):

@@ -257,3 +257,18 @@ def test_step_ids_are_frozen() -> None:
         "STEP_ESCALATIONS": "escalations",
         "STEP_ESCALATION_TOPIC": "escalation_topic",
     }
+
+
+def test_there_is_one_source() -> None:
+    """The epochs of two sources drift apart until the job mostly waits: docs/decisions/0007-one-epoch-clock.md."""
+    intake, reducer, rules = stub_parts(SETTINGS, NOW_MS)
+    ends = Ends(
+        source=TestingSource([]),
+        store=ClickHouseSink(MemoryStore),
+        escalations=Kept(),
+        dead_letters=Kept(),
+    )
+
+    flow = pipeline(ends, intake, reducer, Timers(), rules.keyword_bits, shard="0")
+
+    assert [step.step_id for step in flow.substeps if type(step).__name__ == "input"] == ["undertone.kafka"]

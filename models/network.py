@@ -5,12 +5,9 @@ same: embeddings, post-norm transformer layers, mean over the tokens, one linear
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-import onnx.numpy_helper
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file  # type: ignore[import-not-found]  # train extra only
@@ -114,34 +111,16 @@ class Network(nn.Module):  # type: ignore[misc]  # idem
 
 
 def pretrained(folder: Path) -> Network:
-    """The base encoder of the student, from a folder with `model.safetensors`; the heads start small and random."""
-    return _encoder(load_file(str(folder / "model.safetensors")), Shape())
-
-
-def pretrained_teacher(path: Path) -> Network:
-    """A deeper encoder of the same width and vocabulary, from an ONNX export of BERT as `transformers` writes it.
-
-    Such a file keeps vectors by their names, and matrices, transposed and nameless, by the product that uses them.
-    """
-    graph = onnx.load(str(path)).graph
-    stored = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "MatMul" and node.input[1] in stored:
-            name = node.name.removeprefix("/").removesuffix("/MatMul").replace("/", ".")
-            stored[f"{name}.weight"] = stored[node.input[1]].T.contiguous()
-    layers = sum(name.endswith("intermediate.dense.weight") for name in stored)
-    return _encoder(stored, Shape(layers=layers, exit_layer=layers // 2))
-
-
-def _encoder(stored: Mapping[str, Tensor], shape: Shape) -> Network:
-    network = Network(shape)
+    """Load the base encoder's weights from a folder with `model.safetensors`; the heads start small and random."""
+    stored = load_file(str(folder / "model.safetensors"))
+    network = Network(Shape())
     state = network.state_dict()
     state["words.weight"] = stored["embeddings.word_embeddings.weight"]
     state["places.weight"] = stored["embeddings.position_embeddings.weight"]
     state["kind"] = stored["embeddings.token_type_embeddings.weight"][0]
     for end in ("weight", "bias"):
         state[f"norm.{end}"] = stored[f"embeddings.LayerNorm.{end}"]
-        for number in range(shape.layers):
+        for number in range(network.shape.layers):
             there, here = f"encoder.layer.{number}", f"layers.{number}"
             parts = [stored[f"{there}.attention.self.{name}.{end}"] for name in ("query", "key", "value")]
             state[f"{here}.qkv.{end}"] = torch.cat(parts)

@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.labels import SENTIMENTS, TAGS
-from models.network import Network, Shape, pretrained, pretrained_teacher
+from models.labels import TAGS
+from models.network import Network, pretrained
 from models.sources import Example, read_all
 
 PASSES = {
@@ -93,11 +93,6 @@ class Plan:
     finish: bool = False
     """Start from the averaged weights of `start` and train on the finishing mix."""
     start: Path | None = None
-    encoder: Path | None = None
-    """ONNX file of a deeper encoder to begin from, for a teacher; without it, the student's own base."""
-    teachers: tuple[Path, ...] = ()
-    """Checkpoints whose mean judgement is learned beside the labels."""
-    teacher_weight: float = 0.6
     seed: int = 7
 
 
@@ -111,19 +106,6 @@ class Batch:
     sentiment_weight: Tensor
     tags: Tensor
     tag_weight: Tensor
-    taught: "Judgement | None" = None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What teachers think of rows: probabilities of sentiments [rows, 3] and of tags [rows, 7]."""
-
-    sentiment: Tensor
-    tags: Tensor
-
-    def of(self, rows: Sequence[int]) -> "Judgement":
-        """Of these rows alone."""
-        return Judgement(self.sentiment[rows], self.tags[rows])
 
 
 def base_folder() -> Path:
@@ -188,21 +170,10 @@ class Schedule:
             number, skip = number + 1, 0
 
 
-def pad(ids: Sequence[list[int]], rows: Sequence[int], device: torch.device) -> Tensor:
-    """Token ids of the chosen rows, padded to their longest."""
-    longest = max(len(ids[row]) for row in rows)
-    return torch.tensor([ids[row] + [PAD] * (longest - len(ids[row])) for row in rows], device=device)
-
-
-def collate(
-    examples: Sequence[Example],
-    ids: Sequence[list[int]],
-    rows: Sequence[int],
-    device: torch.device,
-    taught: Judgement | None = None,
-) -> Batch:
+def collate(examples: Sequence[Example], ids: Sequence[list[int]], rows: Sequence[int], device: torch.device) -> Batch:
     """Pad the chosen rows to their longest and put them on the device."""
-    padded = pad(ids, rows, device)
+    longest = max(len(ids[row]) for row in rows)
+    padded = torch.tensor([ids[row] + [PAD] * (longest - len(ids[row])) for row in rows], device=device)
     chosen = [examples[row] for row in rows]
     return Batch(
         ids=padded,
@@ -211,7 +182,6 @@ def collate(
         sentiment_weight=torch.tensor([example.sentiment_weight for example in chosen], device=device),
         tags=torch.tensor([example.tag_targets for example in chosen], device=device),
         tag_weight=torch.tensor([example.tag_weights for example in chosen], device=device),
-        taught=taught.of(rows) if taught else None,
     )
 
 
@@ -226,19 +196,10 @@ def masked_loss(sentiment: Tensor, tags: Tensor, batch: Batch, smoothing: float)
     return (each * batch.sentiment_weight).mean() + each_tag.sum() / batch.tag_weight.sum().clamp(min=20.0) * 2.0
 
 
-def taught_loss(sentiment: Tensor, tags: Tensor, taught: Judgement) -> Tensor:
-    """Divergence from the teachers' probabilities, of every row, labelled or not (Hinton and others, 2015)."""
-    loss = F.kl_div(sentiment.log_softmax(-1), taught.sentiment, reduction="batchmean")
-    return loss + 2.0 * F.binary_cross_entropy_with_logits(tags, taught.tags)
-
-
 def total_loss(outputs: Sequence[Tensor], batch: Batch, plan: Plan) -> Tensor:
-    """Loss of the last heads (against labels and teachers), of the early heads, and of the early against the last."""
+    """Loss of the last heads, of the early heads, and of the early heads against the last."""
     last_sentiment, last_tags, exit_sentiment, exit_tags = outputs
     last = masked_loss(last_sentiment, last_tags, batch, plan.smoothing)
-    if batch.taught is not None:
-        share = plan.teacher_weight
-        last = (1 - share) * last + share * taught_loss(last_sentiment, last_tags, batch.taught)
     early = masked_loss(exit_sentiment, exit_tags, batch, plan.smoothing)
     distil = F.kl_div(exit_sentiment.log_softmax(-1), last_sentiment.detach().softmax(-1), reduction="batchmean")
     distil = distil + F.binary_cross_entropy_with_logits(exit_tags, last_tags.detach().sigmoid())
@@ -252,7 +213,8 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan, self.total, self.path = plan, total_steps, folder / "checkpoint.pt"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = starting_network(plan).to(self.device)
+        start = load_averaged(plan.start) if plan.start else pretrained(base_folder())
+        self.network = start.to(self.device)
         self.network.freeze(plan.freeze_layers)
         heads = list(self.network.heads.parameters())
         named = self.network.named_parameters()
@@ -317,50 +279,12 @@ class Run:
         torch.set_rng_state(stored["random"].cpu())
 
 
-def starting_network(plan: Plan) -> Network:
-    """Where a run begins: an earlier run's averaged weights, a deeper encoder, or the student's own base."""
-    if plan.start:
-        return load_averaged(plan.start)
-    return pretrained_teacher(plan.encoder) if plan.encoder else pretrained(base_folder())
-
-
 def load_averaged(checkpoint: Path) -> Network:
     """The averaged network of a checkpoint, ready to export."""
-    weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"]
-    layers = sum(name.endswith(".qkv.weight") for name in weights)
-    network = Network(Shape(layers=layers, exit_layer=layers // 2))
-    network.load_state_dict(weights)
+    network = pretrained(base_folder())
+    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"])
     network.eval()
     return network
-
-
-def judgement(teachers: Sequence[Path], ids: Sequence[list[int]], device: torch.device, rows: int = 64) -> Judgement:
-    """The mean probabilities that `teachers` give to every row; progress goes to standard error."""
-    networks = [load_averaged(teacher).to(device) for teacher in teachers]
-    order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
-    taught = Judgement(torch.zeros(len(ids), len(SENTIMENTS)), torch.zeros(len(ids), len(TAGS)))
-    for start in range(0, len(order), rows):
-        chosen = order[start : start + rows]
-        padded = pad(ids, chosen, device)
-        with torch.inference_mode():
-            given = [network(padded, (padded != PAD).long())[:2] for network in networks]
-        taught.sentiment[chosen] = torch.stack([sentiment.softmax(-1) for sentiment, _ in given]).mean(0).cpu()
-        taught.tags[chosen] = torch.stack([tags.sigmoid() for _, tags in given]).mean(0).cpu()
-        if start // rows % 100 == 0:
-            print(f"teachers: {100 * start / len(order):.0f} %", file=sys.stderr, flush=True)
-    return taught
-
-
-def kept_judgement(plan: Plan, ids: Sequence[list[int]], device: torch.device, folder: Path) -> Judgement | None:
-    """The teachers' judgement, computed once and kept beside the checkpoint; None without teachers."""
-    if not plan.teachers:
-        return None
-    path = folder / "taught.pt"
-    if not path.exists():
-        taught = judgement(plan.teachers, ids, device)
-        torch.save({"sentiment": taught.sentiment, "tags": taught.tags}, path.with_suffix(".partial"))
-        os.replace(path.with_suffix(".partial"), path)
-    return Judgement(**torch.load(path, map_location=device, weights_only=True))
 
 
 def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
@@ -372,14 +296,13 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     schedule = Schedule(examples, [len(row) for row in ids], plan.rows, plan.seed, rates)
     run = Run(plan, max(1, int(schedule.steps_per_round * plan.rounds)), folder)
     run.resume()
-    taught = kept_judgement(plan, ids, run.device, folder)
     print(f"{len(examples)} rows, {schedule.steps_per_round} steps a round, on {run.device}", file=sys.stderr)
     before = time.monotonic() - run.elapsed
     saved = time.monotonic()
     for rows in schedule.batches(run.step):
         if run.progress() >= 1.0:
             break
-        run.train_on(collate(examples, ids, rows, run.device, taught))
+        run.train_on(collate(examples, ids, rows, run.device))
         run.elapsed = time.monotonic() - before
         if run.step % 50 == 0:
             done, minutes = 100 * run.progress(), run.elapsed / 60
@@ -402,10 +325,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate of the encoder")
     parser.add_argument("--freeze-layers", type=int, default=0, help="leave the lowest layers as they are (faster)")
     parser.add_argument("--finish", type=Path, metavar="CHECKPOINT", help="go on from it, mostly on our own corpus")
-    parser.add_argument("--encoder", type=Path, metavar="ONNX", help="begin from this deeper encoder: a teacher")
-    parser.add_argument(
-        "--teacher", type=Path, nargs="+", default=(), metavar="CHECKPOINT", help="learn from these too"
-    )
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2, help="cores to use")
     given = parser.parse_args(arguments)
@@ -419,8 +338,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         freeze_layers=given.freeze_layers,
         finish=given.finish is not None,
         start=given.finish,
-        encoder=given.encoder,
-        teachers=tuple(given.teacher),
         seed=given.seed,
     )
     train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)

@@ -249,6 +249,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         metrics.EPOCH_CLOSE.observe(time.monotonic() - since)
         metrics.COMMITTED.set_to_current_time()
         self._closing = None
+        self._polled_ms = self._source.clock()  # the wait for the commit is not a time between polls
         self._progress = self._progress_now() if self._stream_ms else None
         self._source.on_commit()
         try:

@@ -85,6 +85,14 @@ def test_the_forecast_of_a_survey_is_the_mood_before_it() -> None:
     assert row.final_level > row.forecast
 
 
+def test_a_session_ends_with_the_trend_of_its_last_message() -> None:
+    history = [message(number, number * 30, score=0.9 - 0.2 * number) for number in range(9)]
+    _, outputs = run(reducer(), history)
+    (row,) = sessions(outputs)
+
+    assert row.trend == turns(outputs)[-1].trend == "declining"
+
+
 def test_a_survey_alone_is_foretold_by_the_mood_carried_in_or_not_at_all() -> None:
     survey = message(3, 3 * DAY / 1000, channel="survey", score=0.9, interaction_id="survey-1")
     _, alone = run(reducer(), [survey])

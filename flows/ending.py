@@ -11,12 +11,19 @@ from flows.settings import SettingsError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
+from operators.kafka_sink import KafkaSinkError
+from operators.row_store import StoreError
 from operators.rules import RuleError
+from operators.snapshots import SnapshotError
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
 NEEDS_MENDING = 3
 """Kafka withholds what the job needs: a topic, records, the login."""
+
+_BARE = (StoreError, KafkaSinkError, SnapshotError)
+"""Errors that can arrive as they were raised: the engine wraps all but those of a sink's `write_batch` and of the
+building of a keyed state."""
 
 
 def status(command: str, run: Callable[[], object]) -> int:
@@ -30,7 +37,7 @@ def status(command: str, run: Callable[[], object]) -> int:
     except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
-    except (BytewaxRuntimeError, OSError) as error:
+    except (BytewaxRuntimeError, *_BARE, OSError) as error:
         cause = root_cause(error)
         print(f"{command} stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
         return _status_of(cause)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.settings import SettingsError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
+from operators import last_words
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.kafka_sink import KafkaSinkError
 from operators.row_store import StoreError
@@ -26,22 +29,41 @@ _BARE = (StoreError, KafkaSinkError, SnapshotError)
 building of a keyed state."""
 
 
+class EngineError(RuntimeError):
+    """The engine failed by itself."""
+
+
 def status(command: str, run: Callable[[], object]) -> int:
     """Run, and give the exit status: 0 for an end in order; else the cause goes to the standard error stream.
 
     >>> status("flows.live", lambda: None)
     0
     """
+    last_words.taken()
     try:
         run()
     except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
     except (BytewaxRuntimeError, *_BARE, OSError) as error:
-        cause = root_cause(error)
-        print(f"{command} stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
-        return _status_of(cause)
+        return _stopped(command, root_cause(error))
+    except BaseException as error:
+        if not _is_of_the_engine(error):
+            raise
+        return _stopped(command, last_words.taken() or EngineError(_told_by(error)))
     return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with `code`, whatever threads a failed engine has left behind.
+
+    They abort an interpreter that ends in order, and the supervisor would see that instead of the status.
+    """
+    if code == 0:
+        sys.exit()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -53,6 +75,28 @@ def root_cause(error: BaseException) -> BaseException:
     while (deeper := _beneath(error)) is not None:
         error = deeper
     return error
+
+
+def _stopped(command: str, cause: BaseException) -> int:
+    print(f"{command} stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
+    return _status_of(cause)
+
+
+def _is_of_the_engine(error: BaseException) -> bool:
+    """Whether the engine itself failed, or gave up because a process of the job is gone."""
+    return type(error).__name__ == "PanicException" or (type(error) is RuntimeError and str(error).startswith("(src/"))
+
+
+def _told_by(error: BaseException) -> str:
+    r"""What an error of the engine means.
+
+    >>> _told_by(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: Address already in use"))
+    'Address already in use (UNDERTONE_BASE_PORT names the first port of the processes)'
+    """
+    if isinstance(error, RuntimeError):
+        reason = str(error).rpartition("Caused by => Exception: ")[2]
+        return f"{reason} (UNDERTONE_BASE_PORT names the first port of the processes)"
+    return "another process of the job has ended, or the way to it is cut"
 
 
 def _status_of(cause: BaseException) -> int:

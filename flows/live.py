@@ -10,7 +10,6 @@ import gc
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -216,4 +215,4 @@ def cli(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli())
+    ending.leave(cli())

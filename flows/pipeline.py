@@ -30,6 +30,7 @@ from operators.customer import builder
 from operators.customer_state import CustomerReducer
 from operators.escalation import alert_of
 from operators.kafka_sink import Outgoing
+from operators.last_words import kept
 from operators.records import Escalation, Feedback, Progress, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
 from operators.score import to_message
 from operators.ticks import Timers, ticks
@@ -69,19 +70,21 @@ def pipeline(
     """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process."""
     flow = Dataflow(FLOW_ID)
     raw = op.input(STEP_KAFKA, flow, ends.source)
-    accepted = op.flat_map_batch(STEP_READ, raw, intake)
+    accepted = op.flat_map_batch(STEP_READ, raw, kept(intake))
 
-    messages = op.flat_map_batch(STEP_MESSAGES, accepted, lambda batch: keyed(batch, keyword_bits, timers))
-    moved = op.stateful_batch(STEP_CUSTOMER, messages, builder(reducer, timers))
+    messages = op.flat_map_batch(STEP_MESSAGES, accepted, kept(lambda batch: keyed(batch, keyword_bits, timers)))
+    moved = op.stateful_batch(STEP_CUSTOMER, messages, kept(builder(reducer, timers)))
 
-    stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, lambda batch: blocks(batch, shard))
-    customer_rows = op.flat_map_batch(STEP_CUSTOMER_ROWS, moved, lambda batch: blocks((out for _, out in batch), shard))
+    stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, kept(lambda batch: blocks(batch, shard)))
+    customer_rows = op.flat_map_batch(
+        STEP_CUSTOMER_ROWS, moved, kept(lambda batch: blocks((out for _, out in batch), shard))
+    )
     op.output(STEP_STORE, op.merge(STEP_ALL_ROWS, stage_rows, customer_rows), ends.store)
 
-    dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, dead_letters)
+    dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, kept(dead_letters))
     op.output(STEP_DEAD_LETTER_TOPIC, dead, ends.dead_letters)
 
-    raised = op.flat_map_batch(STEP_ESCALATIONS, moved, escalations)
+    raised = op.flat_map_batch(STEP_ESCALATIONS, moved, kept(escalations))
     op.output(STEP_ESCALATION_TOPIC, raised, ends.escalations)
     return flow
 

@@ -32,6 +32,7 @@ NEEDS_MENDING: Final = 3
 """Exit status of a worker that Kafka withholds something from: a topic, records, the login. It has said what."""
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
+LAST_WORDS_SECONDS: Final = 1.0
 
 
 class LaunchError(RuntimeError):
@@ -134,15 +135,23 @@ class Supervisor:
         return f"no epoch was committed for {age:.0f} s" if age > self._plan.watchdog else None
 
     def _failed(self, reason: str, started: float) -> int | None:
-        if any(worker.poll() == WRONG_CONFIGURATION for worker in self._workers):
+        statuses = self._statuses()
+        if WRONG_CONFIGURATION in statuses:
             log(f"{reason}: the configuration is wrong, see above; not started again")
             return WRONG_CONFIGURATION
         if time.time() - started > HEALTHY_SECONDS:
             self._pause = self._plan.backoff
-        if any(worker.poll() == NEEDS_MENDING for worker in self._workers):
+        if NEEDS_MENDING in statuses:
             reason += ": the job cannot go on before somebody mends what it says above"
         log(f"{reason}: all workers are killed and started anew in {self._pause:.1f} s")
         return None
+
+    def _statuses(self) -> list[int | None]:
+        """How the workers ended; one that fails takes the others with it, and which ends first is chance."""
+        until = time.monotonic() + LAST_WORDS_SECONDS
+        while time.monotonic() < until and any(worker.poll() is None for worker in self._workers):
+            time.sleep(POLL_SECONDS)
+        return [worker.poll() for worker in self._workers]
 
     def _wait_out_pause(self) -> bool:
         """Sleep the back-off; True when a signal came meanwhile."""

@@ -14,6 +14,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from operators import metrics
 from operators.flusher import Flusher, FlushPolicy, OnInserted
+from operators.last_words import kept
 from operators.row_store import Connector
 from operators.rows import TABLES, Row
 
@@ -73,14 +74,17 @@ class RowsPartition(StatefulSinkPartition[Block, None]):
     def __init__(self, flusher: Flusher) -> None:
         self._flusher = flusher
 
+    @kept
     def write_batch(self, values: list[Block]) -> None:
         """Buffer; raises `StoreError` when an earlier insert failed for good."""
         self._flusher.add(values)
 
+    @kept
     def snapshot(self) -> None:
         """Wait until all rows are acknowledged; raises `StoreError` when they cannot be stored."""
         self._flusher.flush()
 
+    @kept
     def close(self) -> None:
         """Flush and end the thread."""
         self._flusher.close()

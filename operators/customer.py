@@ -13,6 +13,7 @@ from bytewax.operators import StatefulBatchLogic
 
 from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
+from operators.last_words import kept
 from operators.records import Escalation, Feedback, Message, SessionUpdate, StreamTime, Tick, Turn
 from operators.ticks import Timers
 
@@ -37,6 +38,7 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         self._arm()
         self._count_open()
 
+    @kept
     def on_batch(self, values: list[Input]) -> tuple[list[Output], bool]:
         """Fold the values in; DISCARD once the customer is forgotten."""
         outputs: list[Output] = []
@@ -56,6 +58,7 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             count(output)
         return latest_sessions(outputs), self._state is None
 
+    @kept
     def snapshot(self) -> bytes:
         """Versioned msgpack bytes: immutable, as the engine pickles them later."""
         assert self._state is not None  # the engine snapshots retained keys only

@@ -27,6 +27,7 @@ from operators.kafka_client import (
     split_part_key,
     watermarks,
 )
+from operators.last_words import kept
 
 IDENTITY_HEADER: Final = "id"
 SETTLE_SECONDS: Final = 1.0
@@ -75,6 +76,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._in_flight = 0
         self._published, self._end = sink.scan(topic, partition, None if state is None else state[1])
 
+    @kept
     def write_batch(self, values: list[Outgoing]) -> None:
         """Send at once what the topic does not hold yet."""
         self._raise_failure()
@@ -85,6 +87,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
                 metrics.REPEATS_HELD.labels(self._topic).inc()
         self._producer.poll(0)
 
+    @kept
     def snapshot(self) -> State:
         """Wait for every acknowledgement; the engine commits the epoch only after this returns."""
         deadline = time.monotonic() + DELIVERY_SECONDS + 5
@@ -176,6 +179,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
             self._producer = open_client(Producer, self._producer_config)
         return self._producer
 
+    @kept
     def list_parts(self) -> list[str]:
         """One sink partition for each of the topic."""
         return list_partitions(self._scanner_config, (self._topic,))
@@ -184,6 +188,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
         """Place a key."""
         return crc32(item_key.encode())
 
+    @kept
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
         """Open one partition: read what a crash may have left behind the snapshot."""
         topic, partition = split_part_key(for_part)

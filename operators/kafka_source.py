@@ -33,6 +33,7 @@ from operators.kafka_client import (
     split_part_key,
     watermarks,
 )
+from operators.last_words import kept
 from operators.records import Origin, Progress, Raw, StreamTime
 
 __all__ = ["KafkaSource", "KafkaSourceError", "Raw", "ReadOptions", "StreamTime", "event_time_ms"]
@@ -119,6 +120,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._progress: Progress | None = None
         self._consumer.assign([TopicPartition(topic, partition, self._offset)])
 
+    @kept
     def next_batch(self) -> list[Raw | StreamTime]:
         """Whatever is there, at most `batch` records, and the stream time every 200 ms."""
         if self._source.stop():
@@ -232,6 +234,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             return datetime.now(timezone.utc) + timedelta(milliseconds=held - now)
         return datetime.now(timezone.utc) + IDLE if self._empty else None
 
+    @kept
     def snapshot(self) -> State:
         """Where to go on from. The engine asks at the end of an epoch: the next one gets new credit."""
         options = self._source.options
@@ -342,6 +345,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         self._latest_ms = 0
         self._read_ms = clock()
 
+    @kept
     def list_parts(self) -> list[str]:
         """Name the partitions that this process reads."""
         number, processes = self.options.share
@@ -353,6 +357,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
             self._parts = list_partitions(self.config, self._topics)
         return self._parts
 
+    @kept
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
         """Open one partition where its snapshot left it."""
         topic, partition = split_part_key(for_part)

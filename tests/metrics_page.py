@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.request
 from collections.abc import Iterable
 
 
 def page(port: int) -> str:
-    """What a process shows; empty while it starts."""
+    """What a process shows; empty while it starts or when it dies in the middle of its answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as reply:
             return str(reply.read().decode())
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return ""
 
 

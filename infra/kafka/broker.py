@@ -23,7 +23,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from infra.kafka.security import LISTENER, CertificateError, Login, make_certificate
 from infra.mortal import bound
-from infra.ports import free_port
+from infra.ports import free_ports
 
 HERE: Final = Path(__file__).parent
 JARS: Final = HERE / "target" / "jars"
@@ -94,7 +94,8 @@ class KafkaBroker:
     """
 
     def __init__(self, data: Path, port: int = 0, login: Login | None = None, *, background: bool = False) -> None:
-        self.port = port or free_port()
+        free, self._controller_port = free_ports(2)
+        self.port = port or free
         self.data = data.resolve()
         self.login = login
         self.background = background
@@ -125,7 +126,7 @@ class KafkaBroker:
         self.data.mkdir(parents=True, exist_ok=True)
         properties = self.data / "server.properties"
         properties.touch(mode=0o600)  # it may hold a password
-        properties.write_text(_properties(self.port, free_port(), self.data, self.login))
+        properties.write_text(_properties(self.port, self._controller_port, self.data, self.login))
         self._certify()
         command = [java, *_JVM, f"-Dundertone.log={self.log}", f"-Dlog4j2.configurationFile={HERE}/log4j2.properties"]
         command += ["-cp", f"{JARS}/*"]

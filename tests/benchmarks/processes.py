@@ -14,8 +14,11 @@ from pathlib import Path
 
 from infra import traffic
 from infra.embedded_kafka import MockCluster
+from infra.mortal import bound
+from infra.ports import free_ports
 from tests.benchmarks.report import heading, progress, say
-from tests.flows.job import PATIENCE_SECONDS, TOPICS, free_port, send
+from tests.flows.job import PATIENCE_SECONDS, TOPICS, send
+from tests.metrics_page import page, total
 from tests.store_reader import ROOT
 
 READ = "undertone_records_read_total"
@@ -43,7 +46,7 @@ def distinct(records: Iterable[traffic.Sent]) -> Iterator[traffic.Sent]:
 
 def _run(brokers: str, events: int, processes: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        store_port, metrics_port, base = free_port(), free_port(), free_port()
+        store_port, metrics_port, _, base, _ = free_ports(5)
         front = _front(Path(folder), store_port)
         environment = {
             **os.environ,
@@ -51,7 +54,7 @@ def _run(brokers: str, events: int, processes: int) -> float:
             "UNDERTONE_STORE": f"clickhouse://default@127.0.0.1:{store_port}/undertone",
             "UNDERTONE_STATE_DIR": f"{folder}/state",
             "UNDERTONE_PROCESSES": str(processes),
-            "UNDERTONE_BASE_PORT": str(min(base, 60000)),
+            "UNDERTONE_BASE_PORT": str(base),
             "UNDERTONE_METRICS_PORT": str(metrics_port),
             "UNDERTONE_DEMO": "1",
             # Records are counted at the end of each epoch: epochs must be short beside the run, yet not all of it.
@@ -60,9 +63,8 @@ def _run(brokers: str, events: int, processes: int) -> float:
         }
         migrate = [sys.executable, "-m", "infra.clickhouse", "migrate"]
         subprocess.run(migrate, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-        job = subprocess.Popen(
-            [sys.executable, "-m", "infra.launch"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-        )
+        launch = bound([sys.executable, "-m", "infra.launch"])
+        job = subprocess.Popen(launch, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
         try:
             return _time(range(metrics_port, metrics_port + processes), events, job)
         finally:
@@ -73,7 +75,7 @@ def _run(brokers: str, events: int, processes: int) -> float:
 
 def _front(folder: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "infra.clickhouse_front", "--path", str(folder / "db"), "--port", str(port)]
-    front = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    front = subprocess.Popen(bound(command), cwd=ROOT, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -89,7 +91,7 @@ def _time(ports: range, events: int, job: subprocess.Popen[bytes]) -> float:
     """Seconds for all records at the rate between the first epoch's end and the last one's; starting is not counted."""
     began, before = 0.0, 0.0
     while job.poll() is None:
-        done = sum(_read(port) for port in ports)
+        done = total(map(page, ports), READ)
         if done > 0 and not began:
             began, before = time.perf_counter(), done
         if done >= events:
@@ -97,12 +99,3 @@ def _time(ports: range, events: int, job: subprocess.Popen[bytes]) -> float:
             return (time.perf_counter() - began) * events / (events - before)
         time.sleep(0.25)
     raise AssertionError("the job ended before it had read everything")
-
-
-def _read(port: int) -> float:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as page:
-            lines = page.read().decode().splitlines()
-    except OSError:
-        return 0.0
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(READ + "{"))

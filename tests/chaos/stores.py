@@ -39,8 +39,9 @@ class EmbeddedStore:
 class SharedStore:
     """chDB behind its HTTP front, in a process of its own, for the length of a `with` block."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, migrated: bool = True) -> None:
         self._folder = folder
+        self._migrated = migrated
         self._port = free_port()
         self.dsn = f"clickhouse://undertone@127.0.0.1:{self._port}/undertone"
 
@@ -66,7 +67,8 @@ class SharedStore:
 
     def __enter__(self) -> SharedStore:
         self.start()
-        migrate(self.dsn)
+        if self._migrated:
+            migrate(self.dsn)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

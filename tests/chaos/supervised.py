@@ -17,7 +17,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from infra.mortal import bound
-from infra.ports import free_port
+from infra.ports import free_ports
 from infra.traffic import Sent
 from operators.records import Origin, Raw
 from tests.kafka_traffic import read_all
@@ -75,12 +75,13 @@ class SupervisedJob:
     def __init__(self, folder: Path, processes: int, settings: dict[str, str]) -> None:
         self._log = folder / "launch.log"
         self._processes = processes
-        self._metrics_port = free_port()
+        ports = free_ports(2 * processes)
+        self._metrics_port = ports[processes]
         self.environment = {
             "PATH": os.environ["PATH"],
             "UNDERTONE_STATE_DIR": str(folder / "state"),
             "UNDERTONE_PROCESSES": str(processes),
-            "UNDERTONE_BASE_PORT": str(free_port()),
+            "UNDERTONE_BASE_PORT": str(ports[0]),
             "UNDERTONE_METRICS_PORT": str(self._metrics_port),
             "UNDERTONE_SCORER": "fake",
             "UNDERTONE_EPOCH": "0.5",

@@ -20,7 +20,7 @@ from operators.records import Origin, Raw
 from tests.metrics_page import page, total
 from tests.store_reader import ROOT
 
-__all__ = ["PATIENCE_SECONDS", "TOPICS", "LiveJob", "free_port", "read_topic", "send"]
+__all__ = ["PATIENCE_SECONDS", "TOPICS", "LiveJob", "read_topic", "send"]
 
 TOPICS = {"undertone.events": 4, "undertone.escalations": 2, "undertone.dead_letters": 2, "undertone.feedback": 1}
 PATIENCE_SECONDS = 90.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -18,6 +19,7 @@ from flows import ending
 from flows.settings import SettingsError
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.kafka_sink import KafkaSinkError
+from operators.last_words import kept
 from operators.row_store import StoreError
 from operators.rules import RuleError
 from operators.snapshots import SnapshotError
@@ -183,6 +185,26 @@ def test_the_cause_is_one_line_wherever_the_engine_meets_it(place: str, capsys: 
     error = PLACES[place]
     assert ending.status("job", Failing(place).run) == (ending.NEEDS_MENDING if place.startswith("source") else 1)
     assert capsys.readouterr().err == f"job stopped: {type(error).__name__}: {error}\n"
+
+
+def test_a_cause_that_the_engine_lost_is_remembered(capsys: pytest.CaptureFixture[str]) -> None:
+    class PanicException(BaseException):
+        """As the engine's, which cannot be imported."""
+
+    @kept
+    def step() -> None:
+        raise KafkaSettingsError("no login")
+
+    def run(*, by_us: bool) -> None:
+        with suppress(KafkaSettingsError):
+            if by_us:
+                step()
+        raise PanicException("Send thread panic")
+
+    assert ending.status("job", lambda: run(by_us=True)) == ending.WRONG_CONFIGURATION
+    assert capsys.readouterr().err == "job stopped: KafkaSettingsError: no login\n"
+    assert ending.status("job", lambda: run(by_us=False)) == ending.FAILED
+    assert capsys.readouterr().err.startswith("job stopped: EngineError: another process of the job has ended")
 
 
 def test_a_graph_in_order_ends_well(capsys: pytest.CaptureFixture[str]) -> None:

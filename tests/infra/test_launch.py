@@ -47,6 +47,7 @@ def started():
 DRAINS = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); started(); time.sleep(600)"
 STUBBORN = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: None); started()\nwhile True: time.sleep(1)"
 WRONG = PRELUDE + "started(); sys.exit(2)"
+FIRST_THE_INNOCENT = PRELUDE + "started(); time.sleep(0.4 * number); sys.exit(1 + number)"
 
 
 @contextmanager
@@ -125,6 +126,13 @@ def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     assert process.returncode == 2
     assert "not started again" in log
     assert len(workers(tmp_path)) == 1
+
+
+def test_the_status_that_counts_is_not_that_of_the_worker_which_ended_first(tmp_path: Path) -> None:
+    with supervised(tmp_path, FIRST_THE_INNOCENT) as process:
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 2
+    assert "worker 0 ended with status 1: the configuration is wrong" in log
 
 
 def test_workers_die_with_their_supervisor_and_free_the_folder(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from infra import traffic
 from infra.embedded_kafka import MockCluster
+from infra.ports import free_port
 from infra.traffic import Sent
-from tests.chaos.stores import EmbeddedStore
+from tests.chaos.stores import EmbeddedStore, SharedStore
 from tests.chaos.supervised import SupervisedJob
 from tests.flows.job import TOPICS, LiveJob, send
 
@@ -52,6 +54,45 @@ def test_a_missing_topic_is_named_at_each_attempt_until_somebody_makes_it(
             send(mock_cluster.bootstrap_servers, load(1), "calls.2026")
             job.wait(lambda: job.metric("undertone_records_read_total") > 0)
             assert job.drain() == 0
+
+
+def test_each_of_several_processes_says_what_it_lacks(tmp_path: Path, mock_cluster: MockCluster) -> None:
+    made(mock_cluster)
+    with EmbeddedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 2, {**settings, "UNDERTONE_TOPICS": "calls.2026"}) as job:
+            job.wait(lambda: job.starts() == 3)
+            assert len(lines(job, ON_ITS_OWN)) == 2
+            assert len(lines(job, "flows.live stopped: KafkaSourceError: Kafka has no topic calls.2026,")) >= 2
+            assert "Traceback" not in job.log
+
+
+def test_a_store_without_tables_is_told_by_the_process_that_met_it(tmp_path: Path, mock_cluster: MockCluster) -> None:
+    made(mock_cluster)
+    (tmp_path / "db").mkdir()
+    send(mock_cluster.bootstrap_servers, load(1))
+    with SharedStore(tmp_path, migrated=False) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 2, settings) as job:
+            job.wait(lambda: job.starts() == 2)
+            assert [line for line in lines(job, "flows.live stopped: StoreError: ") if line.endswith("`make migrate`")]
+            assert "Traceback" not in job.log
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, mock_cluster: MockCluster) -> None:
+    made(mock_cluster)
+    with EmbeddedStore(tmp_path) as store, socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        taken.listen()
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        settings["UNDERTONE_BASE_PORT"] = str(taken.getsockname()[1])
+        with SupervisedJob(tmp_path, 2, settings) as job:
+            job.wait(lambda: job.starts() == 2)
+            (told,) = lines(job, "UNDERTONE_BASE_PORT")
+            assert told.startswith(
+                "flows.live stopped: EngineError: failed to initialize networking: Address already in"
+            )
+            assert "Traceback" not in job.log
 
 
 def test_a_position_that_retention_has_passed_is_named_and_nothing_is_skipped(

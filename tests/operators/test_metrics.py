@@ -8,8 +8,8 @@ import urllib.request
 
 import pytest
 
+from infra.ports import free_port
 from operators import metrics
-from tests.flows.job import free_port
 
 BOUNDED_LABELS = {
     "topic",

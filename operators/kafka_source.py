@@ -180,7 +180,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         high = self._high()
         caught_up = self._heard_ms > 0 and (self._at_end or 0 <= high <= self._offset)
         self._stream_ms = max(self._stream_ms, self._time_at(now, caught_up))
-        self._report(max(high - self._offset, 0) if not self._at_end else 0)
+        if self._at_end or high >= 0:
+            self._report(0 if self._at_end else max(high - self._offset, 0))
         if not self._stream_ms:
             return []
         self._emitted_ms = now

@@ -142,8 +142,9 @@ class SupervisedJob:
         self.start()
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over labels and workers; -1 while no worker shows it."""
-        return total((page(self._metrics_port + number) for number in range(self._processes)), name)
+        """Sum of a metric over labels and workers; -1 until every worker shows it."""
+        shown = [total([page(self._metrics_port + number)], name) for number in range(self._processes)]
+        return -1.0 if -1.0 in shown else sum(shown)
 
     def wait(self, reached: Callable[[], bool]) -> None:
         """Wait for a condition; fail loudly when the supervisor ends or nothing moves."""
@@ -162,12 +163,13 @@ class SupervisedJob:
 
     def wait_until_done(self) -> None:
         """Until everything is read and what follows from the passing of time was written."""
-        self.wait(lambda: self.metric("undertone_kafka_lag_records") == 0)
-        quiet, before = 0, -1.0
+        quiet, before, at = 0, 0.0, (-1.0, -1.0)
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while quiet < 15:
+            assert time.monotonic() < deadline, f"lag and rows {at}; {self.log[-3000:]}"
             time.sleep(0.2)
-            rows = self.metric("undertone_rows_written_total")
-            quiet, before = (quiet + 1, rows) if rows == before else (0, rows)
+            at = (self.metric("undertone_kafka_lag_records"), self.metric("undertone_rows_written_total"))
+            quiet, before = (quiet + 1 if at == (0, before) else 0), at[1]
 
     def drain(self) -> int:
         """SIGTERM; the exit status."""

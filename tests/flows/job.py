@@ -84,12 +84,14 @@ class LiveJob:
             time.sleep(0.1)
 
     def wait_until_quiet(self) -> None:
-        """Wait until no rows are written for two seconds: all is read, and what was over is closed."""
+        """Wait until all is read and no rows are written for two seconds: what was over is closed."""
         self.wait_for("undertone_rows_written_total", 1)
         quiet, before = 0, -1.0
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while quiet < 20:
-            now = self.metric("undertone_rows_written_total")
-            quiet, before = (quiet + 1, now) if now == before else (0, now)
+            assert time.monotonic() < deadline, self.log[-2000:]
+            lag, rows = self.metric("undertone_kafka_lag_records"), self.metric("undertone_rows_written_total")
+            quiet, before = (quiet + 1 if (lag, rows) == (0, before) else 0), rows
             time.sleep(0.1)
 
     def resident_mb(self) -> float:

@@ -15,6 +15,7 @@ from confluent_kafka.cimpl import NewPartitions
 
 from infra.embedded_kafka import MockCluster
 from infra.kafka.broker import KafkaBroker
+from operators import metrics
 from operators.kafka_client import KafkaSourceError, silence_us
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw
@@ -59,6 +60,20 @@ def test_progress_is_told_once_after_each_committed_epoch(mock_cluster: MockClus
     assert (told.topic, told.partition, told.position, told.end_offset) == (topic, 0, 20, 50)
     assert before_ms <= told.committed_ms <= source.clock()
     assert START_2026_MS < told.stream_ms <= START_2026_MS + 19_000
+
+
+def test_no_lag_is_shown_before_the_broker_has_told_the_end(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(n) for n in range(50)])
+    reader = Reader(source_of(mock_cluster, topic, options=ReadOptions(batch=7, credit=20)), f"0-{topic}")
+
+    def lag() -> float | None:
+        return metrics.REGISTRY.get_sample_value("undertone_kafka_lag_records", {"topic": topic, "partition": "0"})
+
+    reader.poll()
+    assert reader.raws or lag() is None
+    reader.until(lambda: lag() is not None)
+    assert lag() == 50 - len(reader.raws)
 
 
 def test_a_drain_ends_the_partition(mock_cluster: MockCluster) -> None:

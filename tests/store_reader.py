@@ -17,13 +17,15 @@ from operators.rows import TABLES, TIME
 from tests.oracle import Tables, final_rows
 
 ROOT = Path(__file__).resolve().parents[1]
+Rows = dict[str, list[tuple[Any, ...]]]
+"""Rows by table, in the column order of `rows.TABLES`; instants as milliseconds."""
 
 
-def stored(dsn: str, *, final: bool = True) -> dict[str, list[tuple[Any, ...]]]:
+def stored(dsn: str, *, final: bool = True) -> Rows:
     """Rows of every table in the column order of `rows.TABLES`; instants as milliseconds."""
     client = open_store(dsn)
     suffix = "FINAL" if final else ""
-    found: dict[str, list[tuple[Any, ...]]] = {}
+    found: Rows = {}
     for name, table in TABLES.items():
         columns = ", ".join(
             f"toUnixTimestamp64Milli({column})" if type_ == TIME else f"`{column}`"
@@ -36,15 +38,15 @@ def stored(dsn: str, *, final: bool = True) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def dump(dsn: str, *, final: bool = True) -> dict[str, list[tuple[Any, ...]]]:
+def dump(dsn: str, *, final: bool = True) -> Rows:
     """`stored` in a process of its own."""
     command = [sys.executable, "-m", "tests.store_reader", dsn, "final" if final else "raw"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     raw: dict[str, list[list[Any]]] = msgspec.msgpack.decode(done.stdout)
-    return {table: [tuple(_hashable(value) for value in row) for row in rows] for table, rows in raw.items()}
+    return {table: [tuple(hashable(value) for value in row) for row in rows] for table, rows in raw.items()}
 
 
-def tables(found: dict[str, list[tuple[Any, ...]]]) -> Tables:
+def tables(found: Rows) -> Tables:
     """The shape in which the oracle gives them."""
     return final_rows((table, rows) for table, rows in found.items() if rows)
 
@@ -62,10 +64,11 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, float):
         return round(value, 4) + 0.0
-    return _hashable(value)
+    return hashable(value)
 
 
-def _hashable(value: Any) -> Any:
+def hashable(value: Any) -> Any:
+    """A list as a tuple."""
     return tuple(value) if isinstance(value, list | tuple) else value
 
 

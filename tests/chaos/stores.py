@@ -8,13 +8,11 @@ import time
 import urllib.request
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from infra.mortal import bound
 from infra.ports import free_port
-from tests.store_reader import ROOT, dump
+from tests.store_reader import ROOT, Rows, dump
 
-Rows = dict[str, list[tuple[Any, ...]]]
 PATIENCE_SECONDS = 60.0
 
 

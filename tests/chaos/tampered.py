@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 
 from infra.store import open_store
-from tests.chaos.stores import Rows
-from tests.store_reader import ROOT, stored
+from tests.store_reader import ROOT, Rows, hashable, stored
 
 
 def after_each(dsn: str, statements: list[str]) -> list[Rows]:
@@ -22,13 +21,9 @@ def after_each(dsn: str, statements: list[str]) -> list[Rows]:
     command = [sys.executable, "-m", "tests.chaos.tampered", dsn]
     done = subprocess.run(command, cwd=ROOT, input=msgspec.msgpack.encode(statements), capture_output=True, check=True)
     return [
-        {table: [tuple(map(_hashable, row)) for row in rows] for table, rows in dump.items()}
+        {table: [tuple(map(hashable, row)) for row in rows] for table, rows in dump.items()}
         for dump in msgspec.msgpack.decode(done.stdout, type=list[dict[str, list[list[Any]]]])
     ]
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def main(dsn: str, statements: list[str]) -> list[Rows]:

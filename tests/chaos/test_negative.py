@@ -13,13 +13,15 @@ from confluent_kafka import Producer
 from infra import traffic
 from infra.embedded_kafka import MockCluster
 from operators.rows import TABLES
-from tests.chaos.stores import EmbeddedStore, Rows
+from tests.chaos.stores import EmbeddedStore
 from tests.chaos.supervised import SupervisedJob, Topics
 from tests.chaos.tampered import after_each
 from tests.chaos.verdict import judge, wanted
 from tests.kafka_traffic import PATIENCE_SECONDS, read_all
 from tests.oracle import Expected
 from tests.outputs import leaks, table_texts, topic_text
+from tests.recount import recount
+from tests.store_reader import Rows
 
 pytestmark = pytest.mark.chaos
 
@@ -93,6 +95,26 @@ def test_a_row_dropped_changed_or_doubled_in_the_store_is_named(finished: Finish
     assert extra.keys() == {"scored_events", "trajectory", "escalations"}
     assert extra["escalations"]["rows"] == counts(finished, "escalations", extra=1)
     assert [key[2] for key in extra["escalations"]["extra"]] == ["again"]
+
+
+def test_the_recount_by_the_definitions_agrees_and_names_what_does_not(finished: Finished) -> None:
+    agreed, compared = recount(finished.rows)
+    assert agreed == []
+    assert compared > 0.8 * CUSTOMERS
+    for table, column, by in (
+        ("trajectory", "level", 0.001),
+        ("trajectory", "customer_level", -0.001),
+        ("sessions", "started_time", 1),
+        ("sessions", "ended_time", 1),
+        ("sessions", "hops", 1),
+        ("sessions", "messages", 1),
+        ("sessions", "channels", ("fax",)),
+        ("scored_events", "event_time", 3 * 24 * 3600 * 1000),
+    ):
+        at, row = TABLES[table].columns.index(column), finished.rows[table][0]
+        changed = (*row[:at], row[at] + by, *row[at + 1 :])
+        wrong, _ = recount({**finished.rows, table: [changed, *finished.rows[table][1:]]})
+        assert wrong, f"{table}.{column}"
 
 
 def test_a_record_twice_or_missing_in_a_topic_is_named(finished: Finished) -> None:

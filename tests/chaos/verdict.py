@@ -9,11 +9,12 @@ from typing import Any
 from flows.live import now_ms
 from flows.settings import Settings
 from operators.rows import TABLES
-from tests.chaos.stores import EmbeddedStore, Rows, SharedStore
+from tests.chaos.stores import EmbeddedStore, SharedStore
 from tests.chaos.supervised import Topics
 from tests.kafka_traffic import identities
 from tests.oracle import IDENTITY, Expected, Tables, expected, stub_parts
-from tests.store_reader import comparable, dump, tables
+from tests.recount import recount
+from tests.store_reader import Rows, comparable, dump, tables
 
 
 def verdict(topics: Topics, found: Rows) -> dict[str, Any]:
@@ -22,15 +23,22 @@ def verdict(topics: Topics, found: Rows) -> dict[str, Any]:
 
 
 def check(topics: Topics, store: EmbeddedStore | SharedStore) -> None:
-    """Fail unless tables and topics hold what they should; say then what is known of each row that is missing."""
-    differences = verdict(topics, store.read())
+    """Fail unless tables and topics hold what they should; say then what is known of each row that is missing.
+
+    What they should hold is computed twice: by the job's own reducers in one go, and by the definitions alone.
+    """
+    found = store.read()
+    differences = verdict(topics, found)
     if differences:
         every = dump(store.dsn, final=False)
-        versions = {table: _versions(table, every[table], found["lost"]) for table, found in tables_of(differences)}
+        versions = {table: _versions(table, every[table], wrong["lost"]) for table, wrong in tables_of(differences)}
         again = verdict(topics, store.read())
         raise AssertionError(
             pformat({"differences": differences, "all rows of what is lost": versions, "again": again})
         )
+    errors, compared = recount(found)
+    assert errors[:5] == []
+    assert compared > 50, "too few customers to show anything"
 
 
 def tables_of(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

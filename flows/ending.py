@@ -50,7 +50,7 @@ def status(command: str, run: Callable[[], object]) -> int:
     except BaseException as error:
         if not _is_of_the_engine(error):
             raise
-        return _stopped(command, last_words.taken() or EngineError(_told_by(error)))
+        return _stopped(command, root_cause(last_words.taken() or EngineError(_told_by(error))))
     return 0
 
 

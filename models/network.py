@@ -5,9 +5,12 @@ same: embeddings, post-norm transformer layers, mean over the tokens, one linear
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
+import onnx.numpy_helper
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file  # type: ignore[import-not-found]  # train extra only
@@ -16,6 +19,8 @@ from torch import Tensor, nn
 from models.labels import SENTIMENTS, TAGS
 
 EPSILON = 1e-12
+
+PAD = 0
 
 
 @dataclass(frozen=True)
@@ -111,16 +116,34 @@ class Network(nn.Module):  # type: ignore[misc]  # idem
 
 
 def pretrained(folder: Path) -> Network:
-    """Load the base encoder's weights from a folder with `model.safetensors`; the heads start small and random."""
-    stored = load_file(str(folder / "model.safetensors"))
-    network = Network(Shape())
+    """The base encoder of the student, from a folder with `model.safetensors`; the heads start small and random."""
+    return _encoder(load_file(str(folder / "model.safetensors")), Shape())
+
+
+def pretrained_teacher(path: Path) -> Network:
+    """A deeper encoder of the same width and vocabulary, from an ONNX export of BERT as `transformers` writes it.
+
+    Such a file keeps vectors by their names, and matrices, transposed and nameless, by the product that uses them.
+    """
+    graph = onnx.load(str(path)).graph
+    stored = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "MatMul" and node.input[1] in stored:
+            name = node.name.removeprefix("/").removesuffix("/MatMul").replace("/", ".")
+            stored[f"{name}.weight"] = stored[node.input[1]].T.contiguous()
+    layers = sum(name.endswith("intermediate.dense.weight") for name in stored)
+    return _encoder(stored, Shape(layers=layers, exit_layer=layers // 2))
+
+
+def _encoder(stored: Mapping[str, Tensor], shape: Shape) -> Network:
+    network = Network(shape)
     state = network.state_dict()
     state["words.weight"] = stored["embeddings.word_embeddings.weight"]
     state["places.weight"] = stored["embeddings.position_embeddings.weight"]
     state["kind"] = stored["embeddings.token_type_embeddings.weight"][0]
     for end in ("weight", "bias"):
         state[f"norm.{end}"] = stored[f"embeddings.LayerNorm.{end}"]
-        for number in range(network.shape.layers):
+        for number in range(shape.layers):
             there, here = f"encoder.layer.{number}", f"layers.{number}"
             parts = [stored[f"{there}.attention.self.{name}.{end}"] for name in ("query", "key", "value")]
             state[f"{here}.qkv.{end}"] = torch.cat(parts)
@@ -131,3 +154,22 @@ def pretrained(folder: Path) -> Network:
             state[f"{here}.norm2.{end}"] = stored[f"{there}.output.LayerNorm.{end}"]
     network.load_state_dict(state)
     return network
+
+
+def load_averaged(*checkpoints: Path) -> Network:
+    """The averaged network of a checkpoint, ready to judge; of several runs with a common ancestor, their mean.
+
+    The mean of such runs, weight by weight, judges better than each (Wortsman and others, 2022, Model soups).
+    """
+    runs = [torch.load(path, map_location="cpu", weights_only=True)["averaged"] for path in checkpoints]
+    layers = sum(name.endswith(".qkv.weight") for name in runs[0])
+    network = Network(Shape(layers=layers, exit_layer=layers // 2))
+    network.load_state_dict({name: sum(run[name] for run in runs) / len(runs) for name in runs[0]})
+    network.eval()
+    return network
+
+
+def pad(ids: Sequence[list[int]], rows: Sequence[int], device: torch.device) -> Tensor:
+    """Token ids of the chosen rows, padded to the longest of them: [rows, tokens]."""
+    longest = max(len(ids[row]) for row in rows)
+    return torch.tensor([ids[row] + [PAD] * (longest - len(ids[row])) for row in rows], device=device)

@@ -246,6 +246,11 @@ def _nlupp(row: Row) -> Example:
     return _task_talk(row, part, urgency)
 
 
+def _unlabelled(row: Row) -> Example | None:
+    """Posts without a label, of customers: teachers judge them."""
+    return _example(row, "train") if row["speaker"] == "customer" else None
+
+
 Reader = Callable[[Row], "Example | list[Example] | None"]
 _FILES: dict[str, Reader] = {
     "semeval_twitter_2013_2016": _semeval,
@@ -261,6 +266,7 @@ _FILES: dict[str, Reader] = {
     "banking77": _banking77,
     "nlupp": _nlupp,
 }
+_UNLABELLED: dict[str, Reader] = {"twitter_customer_care_unlabelled": _unlabelled}
 READERS: dict[str, Reader] = {
     **{name: reader for name, reader in _FILES.items() if name not in ("se_github_jira", "jira_emotion")},
     **dict.fromkeys(("se_github", "se_jira"), _labelled_only),
@@ -297,7 +303,7 @@ def _corpus_example(path: Path, number: int, cells: list[str]) -> Example:
 
 def read_shared(folder: Path) -> Iterator[Example]:
     """Read the shared sets under `folder` (`UNDERTONE_TRAINING_DATA`), in the order of their names."""
-    for name, reader in sorted(_FILES.items()):
+    for name, reader in sorted((_FILES | _UNLABELLED).items()):
         path = folder / f"{name}.jsonl.gz"
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:

@@ -10,6 +10,7 @@ A run stopped at any time goes on from its last checkpoint when started again wi
 
 import argparse
 import copy
+import itertools
 import os
 import random
 import sys
@@ -18,14 +19,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from models.distil import Judgement, kept_judgement, taught_loss
 from models.labels import TAGS
-from models.network import Network, pretrained
+from models.network import PAD, Network, load_averaged, pad, pretrained, pretrained_teacher
 from models.sources import Example, read_all
 
 PASSES = {
@@ -44,6 +47,7 @@ PASSES = {
     "xed_en": 0.15,
     "banking77": 0.25,
     "nlupp": 0.8,
+    "twitter_customer_care_unlabelled": 2.0,
 }
 """How often a row of each source is seen in one round of training (a round is about 140,000 examples)."""
 
@@ -63,6 +67,7 @@ FINISH_PASSES = {
     "xed_en": 0.02,
     "banking77": 0.2,
     "nlupp": 0.4,
+    "twitter_customer_care_unlabelled": 2.0,
 }
 """The mix of a finishing run (`--finish`): our own corpus more often than in the main mix."""
 
@@ -70,7 +75,6 @@ RARE_TAGS = ("frustration", "anger", "confusion", "disappointment", "urgency", "
 RARE_TAG_FACTOR = 1.6
 CLASS_WEIGHTS = (1.25, 1.0, 1.0)
 MAX_TOKENS = 64
-PAD = 0
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,14 @@ class Plan:
     checkpoint_seconds: float = 150.0
     freeze_layers: int = 0
     finish: bool = False
-    """Start from the averaged weights of `start` and train on the finishing mix."""
-    start: Path | None = None
+    """Train on the finishing mix."""
+    start: tuple[Path, ...] = ()
+    """Checkpoints whose mean is gone on from; without any, an encoder that knows no labels yet."""
+    encoder: Path | None = None
+    """ONNX file of a deeper encoder to begin from, for a teacher; without it, the student's own."""
+    teachers: tuple[Path, ...] = ()
+    """Checkpoints whose mean judgement is learned beside the labels."""
+    teacher_weight: float = 0.6
     seed: int = 7
 
 
@@ -106,6 +116,7 @@ class Batch:
     sentiment_weight: Tensor
     tags: Tensor
     tag_weight: Tensor
+    taught: Judgement | None = None
 
 
 def base_folder() -> Path:
@@ -170,10 +181,15 @@ class Schedule:
             number, skip = number + 1, 0
 
 
-def collate(examples: Sequence[Example], ids: Sequence[list[int]], rows: Sequence[int], device: torch.device) -> Batch:
+def collate(
+    examples: Sequence[Example],
+    ids: Sequence[list[int]],
+    rows: Sequence[int],
+    device: torch.device,
+    taught: Judgement | None = None,
+) -> Batch:
     """Pad the chosen rows to their longest and put them on the device."""
-    longest = max(len(ids[row]) for row in rows)
-    padded = torch.tensor([ids[row] + [PAD] * (longest - len(ids[row])) for row in rows], device=device)
+    padded = pad(ids, rows, device)
     chosen = [examples[row] for row in rows]
     return Batch(
         ids=padded,
@@ -182,6 +198,7 @@ def collate(examples: Sequence[Example], ids: Sequence[list[int]], rows: Sequenc
         sentiment_weight=torch.tensor([example.sentiment_weight for example in chosen], device=device),
         tags=torch.tensor([example.tag_targets for example in chosen], device=device),
         tag_weight=torch.tensor([example.tag_weights for example in chosen], device=device),
+        taught=taught.of(rows) if taught else None,
     )
 
 
@@ -197,9 +214,12 @@ def masked_loss(sentiment: Tensor, tags: Tensor, batch: Batch, smoothing: float)
 
 
 def total_loss(outputs: Sequence[Tensor], batch: Batch, plan: Plan) -> Tensor:
-    """Loss of the last heads, of the early heads, and of the early heads against the last."""
+    """Loss of the last heads (against labels and teachers), of the early heads, and of the early against the last."""
     last_sentiment, last_tags, exit_sentiment, exit_tags = outputs
     last = masked_loss(last_sentiment, last_tags, batch, plan.smoothing)
+    if batch.taught is not None:
+        share = plan.teacher_weight
+        last = (1 - share) * last + share * taught_loss(last_sentiment, last_tags, batch.taught)
     early = masked_loss(exit_sentiment, exit_tags, batch, plan.smoothing)
     distil = F.kl_div(exit_sentiment.log_softmax(-1), last_sentiment.detach().softmax(-1), reduction="batchmean")
     distil = distil + F.binary_cross_entropy_with_logits(exit_tags, last_tags.detach().sigmoid())
@@ -213,8 +233,7 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan, self.total, self.path = plan, total_steps, folder / "checkpoint.pt"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        start = load_averaged(plan.start) if plan.start else pretrained(base_folder())
-        self.network = start.to(self.device)
+        self.network = starting_network(plan).to(self.device)
         self.network.freeze(plan.freeze_layers)
         heads = list(self.network.heads.parameters())
         named = self.network.named_parameters()
@@ -279,12 +298,11 @@ class Run:
         torch.set_rng_state(stored["random"].cpu())
 
 
-def load_averaged(checkpoint: Path) -> Network:
-    """The averaged network of a checkpoint, ready to export."""
-    network = pretrained(base_folder())
-    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["averaged"])
-    network.eval()
-    return network
+def starting_network(plan: Plan) -> Network:
+    """Where a run begins: earlier runs' averaged weights, a deeper encoder, or the student's own."""
+    if plan.start:
+        return load_averaged(*plan.start)
+    return pretrained_teacher(plan.encoder) if plan.encoder else pretrained(base_folder())
 
 
 def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
@@ -296,13 +314,17 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     schedule = Schedule(examples, [len(row) for row in ids], plan.rows, plan.seed, rates)
     run = Run(plan, max(1, int(schedule.steps_per_round * plan.rounds)), folder)
     run.resume()
+    taught = None
+    if plan.teachers:
+        seen = itertools.chain.from_iterable(itertools.islice(schedule.batches(0), run.total))
+        taught = kept_judgement(plan.teachers, ids, seen, run.device, folder)
     print(f"{len(examples)} rows, {schedule.steps_per_round} steps a round, on {run.device}", file=sys.stderr)
     before = time.monotonic() - run.elapsed
     saved = time.monotonic()
     for rows in schedule.batches(run.step):
         if run.progress() >= 1.0:
             break
-        run.train_on(collate(examples, ids, rows, run.device))
+        run.train_on(collate(examples, ids, rows, run.device, taught))
         run.elapsed = time.monotonic() - before
         if run.step % 50 == 0:
             done, minutes = 100 * run.progress(), run.elapsed / 60
@@ -324,7 +346,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=float, default=Plan.rounds, help="rounds over the data mix, without a budget")
     parser.add_argument("--rate", type=float, default=Plan.rate, help="highest learning rate of the encoder")
     parser.add_argument("--freeze-layers", type=int, default=0, help="leave the lowest layers as they are (faster)")
-    parser.add_argument("--finish", type=Path, metavar="CHECKPOINT", help="go on from it, mostly on our own corpus")
+    checkpoints: dict[str, Any] = {"type": Path, "nargs": "+", "default": (), "metavar": "CHECKPOINT"}
+    parser.add_argument("--start", **checkpoints, help="go on from it, or from the mean of several")
+    parser.add_argument("--finish", **checkpoints, help="the same, mostly on our own corpus")
+    parser.add_argument("--teacher", **checkpoints, help="learn from the mean judgement of these too")
+    parser.add_argument("--encoder", type=Path, metavar="ONNX", help="begin from this deeper encoder: trains a teacher")
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2, help="cores to use")
     given = parser.parse_args(arguments)
@@ -336,8 +362,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         budget_minutes=given.budget_minutes,
         rate=given.rate,
         freeze_layers=given.freeze_layers,
-        finish=given.finish is not None,
-        start=given.finish,
+        finish=bool(given.finish),
+        start=tuple(given.finish or given.start),
+        encoder=given.encoder,
+        teachers=tuple(given.teacher),
         seed=given.seed,
     )
     train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)

@@ -106,6 +106,7 @@ def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
             "semeval_twitter_2013_2016",
             "senti4sd",
             "stackoverflow_emotion",
+            "twitter_customer_care_unlabelled",
             "xed_en",
         ]
     }
@@ -120,8 +121,14 @@ def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
         row("semeval_twitter_2013_2016", text="the same words here", emotions=None, sentiment="positive"),
         row("semeval_twitter_2013_2016", text="other words here", emotions=None, sentiment="positive"),
     ]
+    rows["twitter_customer_care_unlabelled"] = [
+        row(
+            "twitter_customer_care_unlabelled", text="no labels here", emotions=None, sentiment=None, speaker="customer"
+        ),
+        row("twitter_customer_care_unlabelled", text="how can we help", emotions=None, sentiment=None, speaker="agent"),
+    ]
     for name, lines in rows.items():
         with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
     found = [(e.text, e.part) for e in read_all(tmp_path) if e.source != "corpus"]
-    assert found == [("The SAME words here", "dev"), ("other words here", "train")]
+    assert sorted(found) == [("The SAME words here", "dev"), ("no labels here", "train"), ("other words here", "train")]

@@ -1,13 +1,19 @@
 """Training stack (collected where torch is installed): order by seed, masked losses, and the exported graph's faith."""
 
-import numpy as np
-import torch
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from models.distil import Judgement, judgement, kept_judgement, taught_loss
 from models.graph import Arrays, Builder, Range, best_range, column_factors
-from models.network import Network, Shape
+from models.network import Network, Shape, load_averaged, pretrained_teacher
 from models.scorer import TAGS
 from models.sources import Example
-from models.train import Batch, Schedule, masked_loss, passes
+from models.train import Batch, Plan, Schedule, masked_loss, passes, total_loss
 
 
 def example(number: int, source: str = "corpus", **more: object) -> Example:
@@ -90,3 +96,92 @@ def test_factors_even_out_columns() -> None:
     factors = column_factors(np.array([100.0, 1.0], np.float32), np.ones((2, 4), np.float32))
     assert factors[0] > factors[1]
     assert np.isclose(np.prod(factors), 1.0, atol=1e-4)
+
+
+def checkpoint(folder: Path, seed: int) -> Path:
+    torch.manual_seed(seed)
+    path = folder / f"{seed}.pt"
+    torch.save({"averaged": Network(Shape()).state_dict()}, path)
+    return path
+
+
+def test_teachers_judge_the_rows_that_are_wanted_once_and_in_the_mean(tmp_path: Path) -> None:
+    teachers, ids = [checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)], [[101, 2000, 102], [101, 102], [101, 5, 6, 102]]
+    device = torch.device("cpu")
+    alone = [judgement([teacher], ids, [0, 2], device) for teacher in teachers]
+    both = kept_judgement(teachers, ids, [2, 0, 2], device, tmp_path)
+    assert torch.allclose(both.sentiment, (alone[0].sentiment + alone[1].sentiment) / 2)
+    assert torch.allclose(both.tags, (alone[0].tags + alone[1].tags) / 2)
+    assert torch.allclose(both.of([0, 2]).sentiment.sum(-1), torch.ones(2))
+    assert not both.sentiment[1].any()
+
+    (kept,) = tmp_path.glob("taught-*.pt")
+    torch.save({"sentiment": both.sentiment + 1, "tags": both.tags}, kept)
+    assert torch.equal(kept_judgement(teachers, ids, [0, 2], device, tmp_path).sentiment, both.sentiment + 1)
+    kept_judgement(teachers[:1], ids, [0, 2], device, tmp_path)
+    assert len(list(tmp_path.glob("taught-*.pt"))) == 2
+
+
+def test_to_agree_with_the_teachers_costs_least() -> None:
+    sentiment, tags = torch.randn(4, 3), torch.randn(4, len(TAGS))
+    taught = Judgement(sentiment.softmax(-1), tags.sigmoid())
+    least = taught_loss(sentiment, tags, taught)
+    assert least < taught_loss(sentiment + torch.tensor([0.3, 0.0, 0.0]), tags, taught)
+    assert least < taught_loss(sentiment, tags + 0.3, taught)
+
+
+def test_a_run_learns_from_labels_and_teachers_both() -> None:
+    outputs = [torch.randn(2, 3), torch.randn(2, len(TAGS)), torch.randn(2, 3), torch.randn(2, len(TAGS))]
+    agreeing, opposed = (Judgement((sign * outputs[0]).softmax(-1), (sign * outputs[1]).sigmoid()) for sign in (1, -1))
+    losses = [
+        float(total_loss(outputs, replace(batch([0, 2], 1.0), taught=taught), Plan())) for taught in (agreeing, opposed)
+    ]
+    assert losses[0] < losses[1]
+
+
+def test_weights_of_several_runs_are_averaged(tmp_path: Path) -> None:
+    runs = [checkpoint(tmp_path, 3), checkpoint(tmp_path, 4)]
+    mean, first, second = (load_averaged(*paths).state_dict() for paths in (runs, runs[:1], runs[1:]))
+    name = "layers.0.up.weight"
+    assert torch.allclose(mean[name], (first[name] + second[name]) / 2)
+
+
+def test_a_deeper_encoder_is_read_from_its_export(tmp_path: Path) -> None:
+    """Matrices have no name of their own there: the product that uses them has."""
+    shape, dice = Shape(), np.random.default_rng(1)
+    inner, outer = (shape.inner, shape.hidden), (shape.hidden, shape.hidden)
+    matrices = {
+        "attention/self/query": outer,
+        "attention/self/key": outer,
+        "attention/self/value": outer,
+        "attention/output/dense": outer,
+        "intermediate/dense": inner,
+        "output/dense": (shape.hidden, shape.inner),
+    }
+    vectors = {
+        "embeddings.word_embeddings.weight": (shape.vocabulary, shape.hidden),
+        "embeddings.position_embeddings.weight": (shape.positions, shape.hidden),
+        "embeddings.token_type_embeddings.weight": (2, shape.hidden),
+        **{f"embeddings.LayerNorm.{end}": (shape.hidden,) for end in ("weight", "bias")},
+    }
+    nodes, stored = [], {}
+    for layer in range(2):
+        there = f"encoder.layer.{layer}"
+        for name, (rows, columns) in matrices.items():
+            stored[f"nameless_{layer}_{name}"] = (columns, rows)
+            product = f"/encoder/layer.{layer}/{name}/MatMul"
+            nodes.append(helper.make_node("MatMul", ["x", f"nameless_{layer}_{name}"], [product], name=product))
+            vectors[f"{there}.{name.replace('/', '.')}.bias"] = (rows,)
+        for norm in ("attention.output", "output"):
+            vectors |= {f"{there}.{norm}.LayerNorm.{end}": (shape.hidden,) for end in ("weight", "bias")}
+    arrays = {name: dice.normal(size=size).astype(np.float32) for name, size in {**stored, **vectors}.items()}
+    tensors = [numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    onnx.save(helper.make_model(helper.make_graph(nodes, "bert", [], [], tensors)), tmp_path / "bert.onnx")
+
+    state = pretrained_teacher(tmp_path / "bert.onnx").state_dict()
+
+    assert not [name for name in state if name.startswith("layers.2.")]
+    hidden, key = shape.hidden, arrays["nameless_1_attention/self/key"]
+    assert np.array_equal(state["layers.1.qkv.weight"][hidden : 2 * hidden].numpy(), key.T)
+    assert np.array_equal(state["layers.0.down.weight"].numpy(), arrays["nameless_0_output/dense"].T)
+    assert np.array_equal(state["words.weight"].numpy(), arrays["embeddings.word_embeddings.weight"])

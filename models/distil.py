@@ -1,0 +1,74 @@
+"""What teachers think of the training rows: soft labels that a student learns beside the annotators' (needs torch).
+
+A deeper network, and the mean of several, judge better than the student can learn from hard labels alone; their
+probabilities also say something of what a source did not annotate (Hinton and others, 2015, Distilling the knowledge in
+a neural network). They are computed once, before the run, for the rows that the run will see, and kept beside it.
+"""
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.labels import SENTIMENTS, TAGS
+from models.network import PAD, load_averaged, pad
+
+ROWS = 64
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Probabilities of sentiments [rows, 3] and of tags [rows, 7]; nought in rows that nobody judged."""
+
+    sentiment: Tensor
+    tags: Tensor
+
+    def of(self, rows: Sequence[int]) -> "Judgement":
+        """Of these rows alone."""
+        return Judgement(self.sentiment[rows], self.tags[rows])
+
+
+def taught_loss(sentiment: Tensor, tags: Tensor, taught: Judgement) -> Tensor:
+    """Divergence of logits [rows, 3] and [rows, 7] from what teachers think of the same rows."""
+    loss = F.kl_div(sentiment.log_softmax(-1), taught.sentiment, reduction="batchmean")
+    return loss + 2.0 * F.binary_cross_entropy_with_logits(tags, taught.tags)
+
+
+def judgement(
+    teachers: Sequence[Path], ids: Sequence[list[int]], wanted: Iterable[int], device: torch.device
+) -> Judgement:
+    """The mean probabilities that `teachers` give to the `wanted` rows; progress goes to standard error."""
+    networks = [load_averaged(teacher).to(device) for teacher in teachers]
+    order = sorted(set(wanted), key=lambda row: len(ids[row]))
+    taught = Judgement(torch.zeros(len(ids), len(SENTIMENTS)), torch.zeros(len(ids), len(TAGS)))
+    for start in range(0, len(order), ROWS):
+        rows = order[start : start + ROWS]
+        padded = pad(ids, rows, device)
+        with torch.inference_mode():
+            given = [network(padded, (padded != PAD).long())[:2] for network in networks]
+        taught.sentiment[rows] = torch.stack([sentiment.softmax(-1) for sentiment, _ in given]).mean(0).cpu()
+        taught.tags[rows] = torch.stack([tags.sigmoid() for _, tags in given]).mean(0).cpu()
+        if start // ROWS % 100 == 0:
+            print(f"teachers: {start} of {len(order)} rows", file=sys.stderr, flush=True)
+    return taught
+
+
+def kept_judgement(
+    teachers: Sequence[Path], ids: Sequence[list[int]], wanted: Iterable[int], device: torch.device, folder: Path
+) -> Judgement:
+    """The same from `folder`, where a run that was stopped left it; other teachers or other rows are judged anew."""
+    rows = sorted(set(wanted))
+    of = [*((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in teachers)]
+    key = hashlib.sha256(repr((of, [(row, ids[row]) for row in rows])).encode()).hexdigest()[:16]
+    path = folder / f"taught-{key}.pt"
+    if not path.exists():
+        taught = judgement(teachers, ids, rows, device)
+        torch.save({"sentiment": taught.sentiment, "tags": taught.tags}, path.with_suffix(".partial"))
+        os.replace(path.with_suffix(".partial"), path)
+    return Judgement(**torch.load(path, map_location=device, weights_only=True))

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("torch") else ["baseline.py", "network.py", "train.py", "export.py", "report.py"]
+NEED_TORCH = ["baseline.py", "network.py", "distil.py", "train.py", "export.py", "report.py"]
+collect_ignore = [] if find_spec("torch") else NEED_TORCH
 if not find_spec("onnx"):
     collect_ignore += ["graph.py", "export.py", "report.py"]

@@ -14,19 +14,12 @@ from infra.store import StoreAddressError
 from models.bundle import BundleError
 from operators import last_words
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
-from operators.kafka_sink import KafkaSinkError
-from operators.row_store import StoreError
 from operators.rules import RuleError
-from operators.snapshots import SnapshotError
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
 NEEDS_MENDING = 3
 """Kafka withholds what the job needs: a topic, records, the login."""
-
-_BARE = (StoreError, KafkaSinkError, SnapshotError)
-"""Errors that can arrive as they were raised: the engine wraps all but those of a sink's `write_batch` and of the
-building of a keyed state."""
 
 
 class EngineError(RuntimeError):
@@ -45,12 +38,13 @@ def status(command: str, run: Callable[[], object]) -> int:
     except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
-    except (BytewaxRuntimeError, *_BARE, OSError) as error:
-        return _stopped(command, root_cause(error))
-    except BaseException as error:
-        if not _is_of_the_engine(error):
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the engine's panics are no `Exception`
+        cause = last_words.taken() or _known(error)
+        if cause is None:
             raise
-        return _stopped(command, root_cause(last_words.taken() or EngineError(_told_by(error))))
+        return _stopped(command, root_cause(cause))
     return 0
 
 
@@ -82,21 +76,20 @@ def _stopped(command: str, cause: BaseException) -> int:
     return _status_of(cause)
 
 
-def _is_of_the_engine(error: BaseException) -> bool:
-    """Whether the engine itself failed, or gave up because a process of the job is gone."""
-    return type(error).__name__ == "PanicException" or (type(error) is RuntimeError and str(error).startswith("(src/"))
+def _known(error: BaseException) -> BaseException | None:
+    r"""What no part of the graph has raised and a person can still read; None for a bug, which keeps its traceback.
 
-
-def _told_by(error: BaseException) -> str:
-    r"""What an error of the engine means.
-
-    >>> _told_by(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: Address already in use"))
-    'Address already in use (UNDERTONE_BASE_PORT names the first port of the processes)'
+    >>> _known(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: Address already in use"))
+    EngineError('Address already in use (UNDERTONE_BASE_PORT names the first port of the processes)')
     """
-    if isinstance(error, RuntimeError):
+    if isinstance(error, BytewaxRuntimeError | OSError):
+        return error
+    if type(error).__name__ == "PanicException":
+        return EngineError("another process of the job has ended, or the way to it is cut")
+    if type(error) is RuntimeError and str(error).startswith("(src/"):
         reason = str(error).rpartition("Caused by => Exception: ")[2]
-        return f"{reason} (UNDERTONE_BASE_PORT names the first port of the processes)"
-    return "another process of the job has ended, or the way to it is cut"
+        return EngineError(f"{reason} (UNDERTONE_BASE_PORT names the first port of the processes)")
+    return None
 
 
 def _status_of(cause: BaseException) -> int:

@@ -1,8 +1,9 @@
 """What a part of the graph raised, kept where the engine cannot lose it.
 
-In a job of several processes the engine ends with a panic of its own network threads, whatever a step raised: the
-cause, and the exit status that follows from it, are gone. Each part that can fail for a reason that a person has to
-read is therefore `kept`.
+The engine wraps what most parts raise, hands on bare what a sink's `write_batch` and the building of a keyed state
+raise, and in a job of several processes ends with a panic of its own network threads instead: the cause, and the exit
+status that follows from it, are gone. Each part that can fail for a reason that a person has to read is therefore
+`kept`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def kept(step: Callable[_P, _R]) -> Callable[_P, _R]:
         except StopIteration:
             raise
         except Exception as error:
-            _kept.append(error)
+            if not _kept:
+                _kept.append(error)
             raise
 
     return watched
@@ -41,6 +43,4 @@ def kept(step: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def taken() -> Exception | None:
     """The first error since the last time that one asked."""
-    first = next(iter(_kept), None)
-    _kept.clear()
-    return first
+    return _kept.pop() if _kept else None

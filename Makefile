@@ -27,9 +27,8 @@ check: $(DEV) ## format, lint, imports, types
 bench: $(DEV) ## measure, each figure beside its budget
 	@$(PY) -m tests.benchmarks $(ARGS)
 
-train: ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)
+train: $(DEEPER) ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)
 	@sh infra/setup.sh .venv-train requirements/train.lock
-	@$(MAKE) --no-print-directory $(DEEPER)
 	@.venv-train/bin/python -m models.train --encoder $(DEEPER) --rounds 1 --out .cache/teacher $(ARGS)
 	@.venv-train/bin/python -m models.train --teacher .cache/teacher/checkpoint.pt --rounds 2 --out .cache/train $(ARGS)
 	@for seed in 7 11; do .venv-train/bin/python -m models.train --finish .cache/train/checkpoint.pt \

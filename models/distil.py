@@ -64,7 +64,7 @@ def kept_judgement(
 ) -> Judgement:
     """The same from `folder`, where a run that was stopped left it; other teachers or other rows are judged anew."""
     rows = sorted(set(wanted))
-    of = [*((str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in teachers)]
+    of = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in teachers]
     key = hashlib.sha256(repr((of, [(row, ids[row]) for row in rows])).encode()).hexdigest()[:16]
     path = folder / f"taught-{key}.pt"
     if not path.exists():

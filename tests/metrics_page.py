@@ -1,10 +1,11 @@
-"""The metrics pages of a running job."""
+"""The metrics pages of a running job, and what is waited for on them."""
 
 from __future__ import annotations
 
 import http.client
+import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 def page(port: int) -> str:
@@ -25,3 +26,18 @@ def total(pages: Iterable[str], name: str) -> float:
     lines = [line for shown in pages for line in shown.splitlines() if line.startswith((name + "{", name + " "))]
     values = [float(line.rsplit(" ", 1)[1]) for line in lines if 'table="progress"' not in line]
     return sum(values) if values else -1.0
+
+
+def wait_until_quiet(metric: Callable[[str], float], patience: float, log: Callable[[], str]) -> None:
+    """Until all is read and no rows were written for three seconds: what follows from the passing of time is there too.
+
+    Raises:
+        AssertionError: that took longer than `patience` seconds.
+    """
+    quiet, rows = 0, -1.0
+    deadline = time.monotonic() + patience
+    while quiet < 15:
+        time.sleep(0.2)
+        lag, before, rows = metric("undertone_kafka_lag_records"), rows, metric("undertone_rows_written_total")
+        quiet = quiet + 1 if (lag, rows) == (0, before) else 0
+        assert time.monotonic() < deadline, f"lag {lag}, rows {rows}; the job said: {log()[-3000:]}"

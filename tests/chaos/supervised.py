@@ -21,7 +21,7 @@ from infra.ports import free_ports
 from infra.traffic import Sent
 from operators.records import Origin, Raw
 from tests.kafka_traffic import read_all
-from tests.metrics_page import page, total
+from tests.metrics_page import page, total, wait_until_quiet
 from tests.processes import is_running
 from tests.store_reader import ROOT
 
@@ -161,15 +161,9 @@ class SupervisedJob:
         assert self.metric("undertone_kafka_lag_records") != 0, "the load ended before the harm was done"
         time.sleep(rng.uniform(0.0, 1.2))
 
-    def wait_until_done(self) -> None:
-        """Until everything is read and what follows from the passing of time was written."""
-        quiet, before, at = 0, 0.0, (-1.0, -1.0)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while quiet < 15:
-            assert time.monotonic() < deadline, f"lag and rows {at}; {self.log[-3000:]}"
-            time.sleep(0.2)
-            at = (self.metric("undertone_kafka_lag_records"), self.metric("undertone_rows_written_total"))
-            quiet, before = (quiet + 1 if at == (0, before) else 0), at[1]
+    def wait_until_quiet(self) -> None:
+        """Until the job has written all that it will write of what is in its topics."""
+        wait_until_quiet(self.metric, PATIENCE_SECONDS, lambda: self.log)
 
     def drain(self) -> int:
         """SIGTERM; the exit status."""
@@ -180,5 +174,5 @@ class SupervisedJob:
 def finish(folder: Path, processes: int, settings: dict[str, str]) -> None:
     """Let the job read the rest, undisturbed and at full speed."""
     with SupervisedJob(folder, processes, settings) as job:
-        job.wait_until_done()
+        job.wait_until_quiet()
         assert job.drain() == 0

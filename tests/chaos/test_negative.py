@@ -41,7 +41,7 @@ class Finished:
         with EmbeddedStore(folder) as store:
             self.dsn = store.dsn
             with SupervisedJob(folder, 1, {**self.topics.settings(), "UNDERTONE_STORE": self.dsn}) as job:
-                job.wait_until_done()
+                job.wait_until_quiet()
                 assert job.drain() == 0
                 self.log = job.log
             self.rows = store.read()

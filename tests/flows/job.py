@@ -17,7 +17,7 @@ from infra.mortal import bound
 from infra.ports import free_port
 from infra.traffic import Sent
 from operators.records import Origin, Raw
-from tests.metrics_page import page, total
+from tests.metrics_page import page, total, wait_until_quiet
 from tests.store_reader import ROOT
 
 __all__ = ["PATIENCE_SECONDS", "TOPICS", "LiveJob", "read_topic", "send"]
@@ -84,15 +84,9 @@ class LiveJob:
             time.sleep(0.1)
 
     def wait_until_quiet(self) -> None:
-        """Wait until all is read and no rows are written for two seconds: what was over is closed."""
+        """Wait until the job has written all that it will write of what is in its topics."""
         self.wait_for("undertone_rows_written_total", 1)
-        quiet, before = 0, -1.0
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while quiet < 20:
-            assert time.monotonic() < deadline, self.log[-2000:]
-            lag, rows = self.metric("undertone_kafka_lag_records"), self.metric("undertone_rows_written_total")
-            quiet, before = (quiet + 1 if (lag, rows) == (0, before) else 0), rows
-            time.sleep(0.1)
+        wait_until_quiet(self.metric, PATIENCE_SECONDS, lambda: self.log)
 
     def resident_mb(self) -> float:
         """Memory of the process, in megabytes."""

@@ -24,7 +24,7 @@ test: $(DEV) kafka ## everything, a real Kafka broker and the real ClickHouse en
 check: $(DEV) ## format, lint, imports, types
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(VENV)/bin/lint-imports && $(PY) -m mypy
 
-bench: $(DEV) ## measure, each figure beside its budget
+bench: $(DEV) kafka ## measure, each figure beside its budget
 	@$(PY) -m tests.benchmarks $(ARGS)
 
 train: $(DEEPER) ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)

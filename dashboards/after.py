@@ -80,7 +80,7 @@ def repeat_contact() -> Json:
         4,
         "Repeat contact (target < 20%)",
         "Sessions of customers who had been in contact before within 7 days.",
-        f"SELECT countIf(contacts_7d > length(interactions)) / nullIf(count(), 0) AS share FROM {ENDED}",
+        f"SELECT countIf(contacts_before > 0) / nullIf(count(), 0) AS share FROM {ENDED}",
         unit="percentunit",
         decimals=0,
         steps=((None, GOOD), (0.2, WATCH), (0.35, BAD)),

@@ -173,16 +173,16 @@ def prune(told: History, settled_ms: int, session: str) -> History:
     """Forget finished alerts that no correction can reach any more.
 
     One that was taken back, or resolved by a person, stays until its session ends: the rule may raise under the same
-    id again, and its versions must go on.
+    id again, and its versions must go on. Of more than 24 the finished ones that are longest known give way.
     """
+    finished = [item for item in told if item.state not in _OPEN]
     kept = [
         item
-        for item in told
-        if item.state in _OPEN
-        or item.changed_ms >= settled_ms
-        or ((_taken_back(item) or item.by_hand) and item.session == session)
+        for item in finished
+        if item.changed_ms >= settled_ms or ((_taken_back(item) or item.by_hand) and item.session == session)
     ]
-    return told if len(kept) == len(told) else tuple(kept[-TOLD:])
+    spared = {item.alert for item in kept[max(0, len(kept) - max(0, TOLD - (len(told) - len(finished)))) :]}
+    return told if len(spared) == len(finished) else tuple(i for i in told if i.state in _OPEN or i.alert in spared)
 
 
 def with_answer(answers: Sequence[Answer], given: Answer, most: int) -> tuple[Answer, ...]:

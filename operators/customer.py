@@ -15,6 +15,7 @@ from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
 from operators.last_words import kept
 from operators.records import Escalation, Feedback, Message, SessionUpdate, StreamTime, Tick, Turn
+from operators.snapshots import AtRest
 from operators.ticks import Timers
 
 Output = Turn | SessionUpdate | Escalation
@@ -27,6 +28,9 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
     Each activation gives all values that reached this customer, in order; a session that several of them
     moved is written once, as it stands after the last. Stream time comes under keys of its own, which have no
     state.
+
+    The state of a customer whose session is over stays packed, as a snapshot, until it is asked for: most customers
+    are at rest, and unpacked they take a multiple of the memory and of the time of a start.
     """
 
     def __init__(self, reducer: CustomerReducer, timers: Timers, blob: bytes | None) -> None:
@@ -34,33 +38,42 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         self._timers = timers
         self._armed: int | None = None
         self._open = False
-        self._state: CustomerState | None = None if blob is None else reducer.load(blob)
-        self._arm()
-        self._count_open()
+        self._state: CustomerState | None = None
+        self._packed = blob
+        if blob is not None and (seen := reducer.glance(blob)) is not None:
+            self._arm(seen)
+            self._count_open(seen.is_open)
+        elif blob is not None:  # of an older version
+            self._unpack()
+            self._settle()
 
     @kept
     def on_batch(self, values: list[Input]) -> tuple[list[Output], bool]:
         """Fold the values in; DISCARD once the customer is forgotten."""
         outputs: list[Output] = []
         for value in values:
+            if isinstance(value, StreamTime):
+                self._timers.advance(value)
+                continue
+            self._unpack()
             if isinstance(value, Message):
                 outputs += self._on_message(value)
             elif isinstance(value, Tick):
                 outputs += self._on_tick(value)
-            elif isinstance(value, Feedback):
+            else:
                 self._state, answered = self._reducer.on_feedback(self._state, value)
                 outputs += answered
-            else:
-                self._timers.advance(value)
-        self._arm()
-        self._count_open()
+        is_gone = self._state is None and self._packed is None
+        self._settle()
         for output in outputs:
             count(output)
-        return latest_sessions(outputs), self._state is None
+        return latest_sessions(outputs), is_gone
 
     @kept
     def snapshot(self) -> bytes:
         """Versioned msgpack bytes: immutable, as the engine pickles them later."""
+        if self._packed is not None:
+            return self._packed
         assert self._state is not None  # the engine snapshots retained keys only
         return self._reducer.dump(self._state)
 
@@ -77,20 +90,33 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         self._state, outputs = self._reducer.on_tick(self._state, tick.stream_ms)
         return outputs
 
-    def _count_open(self) -> None:
-        is_open = self._state is not None and self._reducer.has_open_session(self._state)
+    def _unpack(self) -> None:
+        if self._packed is not None:
+            self._state, self._packed = self._reducer.load(self._packed), None
+
+    def _settle(self) -> None:
+        """Wait for what is next; pack the state where that is the next conversation."""
+        if self._state is None:
+            if self._packed is None:
+                self._count_open(False)
+            return
+        at_rest = self._reducer.at_rest(self._state)
+        self._arm(at_rest)
+        self._count_open(at_rest.is_open)
+        if not at_rest.is_open:
+            self._packed = self._reducer.dump(self._state)
+            self._state = None
+
+    def _count_open(self, is_open: bool) -> None:
         if is_open != self._open:
             metrics.OPEN_SESSIONS.inc(is_open - self._open)
             self._open = is_open
 
-    def _arm(self) -> None:
-        if self._state is None:
-            return
-        due = self._reducer.next_timer(self._state)
+    def _arm(self, at_rest: AtRest) -> None:
         # A timer may fire early (the reducer then does nothing and it is armed again), never late.
-        if due is not None and (self._armed is None or due < self._armed):
-            self._armed = due
-            self._timers.arm(str(self._state.customer_key), due)
+        if self._armed is None or at_rest.due_ms < self._armed:
+            self._armed = at_rest.due_ms
+            self._timers.arm(str(at_rest.customer_key), at_rest.due_ms)
 
 
 def builder(reducer: CustomerReducer, timers: Timers) -> Callable[[bytes | None], CustomerLogic]:

@@ -28,6 +28,7 @@ from operators.parameters import Parameters
 from operators.records import Feedback, Message
 from operators.refold import Output, Refolder
 from operators.rules import Rules
+from operators.snapshots import AtRest, glance
 from operators.state import CustomerState, dump, find, load, remembered
 from operators.telling import Teller
 
@@ -50,7 +51,7 @@ class CustomerReducer:
 
     def on_message(self, state: CustomerState | None, message: Message) -> tuple[CustomerState, list[Output]]:
         """Take in one message, in whatever order it comes; a repeat changes nothing and gives nothing."""
-        if state is None:
+        if state is None or state.tenant != message.tenant:  # feedback that named a wrong tenant came first
             state = CustomerState(message.tenant, message.customer_key)
         entry = entry_of(message, hash64(message.event_id))
         held = find(state.tail, entry.id_hash)
@@ -90,7 +91,8 @@ class CustomerReducer:
             if passed_ms > session.deadline_ms:
                 context = self._teller.at_rest(state)
                 told, cleared = alerts.resolve_all(state.told, session.deadline_ms, context)
-                state = msgspec.structs.replace(state, told=told, closed=fold.known)
+                passed_ms = max(passed_ms, state.passed_ms)
+                state = msgspec.structs.replace(state, told=told, closed=fold.known, passed_ms=passed_ms)
                 out = [*out, self._refolder.summary(state, fold, fold, "closed"), *cleared]
         return (None if stream_ms > self._forget_ms(state) else state), out
 
@@ -114,7 +116,15 @@ class CustomerReducer:
 
     def dump(self, state: CustomerState) -> bytes:
         """Write a snapshot: msgpack, versioned."""
-        return dump(state)
+        return dump(state, self.at_rest(state))
+
+    def at_rest(self, state: CustomerState) -> AtRest:
+        """What has to be known of the customer while nothing is heard."""
+        return AtRest(state.customer_key, self.next_timer(state), self.has_open_session(state))
+
+    def glance(self, blob: bytes) -> AtRest | None:
+        """Read just that from a snapshot; None where it is of an older version."""
+        return glance(blob)
 
     def load(self, blob: bytes) -> CustomerState:
         """Read a snapshot of this or an older version and fold the tail again."""
@@ -141,6 +151,7 @@ class CustomerReducer:
             (*state.folds, step.fold),
             state.passed_ms,
             state.answers,
+            state.past,
         )
         return after, out
 
@@ -186,6 +197,7 @@ class CustomerReducer:
             state.folds[count:],
             state.passed_ms,
             state.answers,
+            state.past,
         )
 
     def _forget_ms(self, state: CustomerState) -> int:

@@ -54,6 +54,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return self.event_ms, self.id_hash
 
     @property
+    def short_hash(self) -> int:
+        """Low half of the id's hash: enough to tell a few messages of one customer apart."""
+        return self.id_hash & 0xFFFF_FFFF
+
+    @property
     def is_customer(self) -> bool:
         """Whether the customer speaks; only such entries move the mood."""
         return self.speaker == "customer" and self.kind == "utterance"

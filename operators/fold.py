@@ -111,6 +111,9 @@ class Folder:
 
     def late(self, fold: Fold, entry: Entry) -> Fold:
         """Add an event whose place is settled; its session keeps its start, its id and its path."""
+        known = fold.known + entry.knowledge
+        if entry.retracted:  # of what was never heard of, or is forgotten
+            return msgspec.structs.replace(fold, known=known)
         trajectory, mood = fold.trajectory, fold.mood
         mine = fold.session is not None and self.belongs(fold.session, entry)
         if entry.is_customer:
@@ -119,8 +122,9 @@ class Folder:
         session = fold.session
         if mine and session is not None:
             session = sessions.late_event(session, entry, self.parameters)
+        contacts = sessions.with_contact(fold.contacts, entry)
         return msgspec.structs.replace(
-            fold, known=fold.known + entry.knowledge, session=session, mood=mood, trajectory=trajectory
+            fold, known=known, session=session, mood=mood, trajectory=trajectory, contacts=contacts
         )
 
     def correct(self, fold: Fold, entry: Entry) -> Fold:
@@ -130,13 +134,12 @@ class Folder:
         one added. Otherwise the sums stay as they are, and only the row is replaced.
         """
         trajectory, mood, session = fold.trajectory, fold.mood, fold.session
-        old = next((point for point in trajectory.points if point[0] == entry.event_ms), None)
+        old = next((point for point in trajectory.points if point.id == entry.short_hash), None)
         if old is not None:
-            _, score, weight = old
-            new = (0, 0) if entry.retracted else (entry.score, entry.weight)
-            mood = self._late_term(self._late_term(mood, entry, score, -weight), entry, *new)
-            trajectory = trajectories.replaced(trajectory, old, (entry.event_ms, *new))
-        if session is not None:
+            score, weight = (0, 0) if entry.retracted else (entry.score, entry.weight)
+            mood = self._late_term(self._late_term(mood, entry, old.score, -old.weight), entry, score, weight)
+            trajectory = trajectories.replaced(trajectory, old, old._replace(score=score, weight=weight))
+        if session is not None and self.belongs(session, entry):
             session = msgspec.structs.replace(session, late_events=session.late_events + 1)
         return msgspec.structs.replace(
             fold, known=fold.known + entry.knowledge, session=session, mood=mood, trajectory=trajectory
@@ -224,7 +227,7 @@ class Folder:
             return session, fold.trajectory, alarms, passed
         p = self.parameters
         carried, _ = moods.level_at(fold.mood.customer, entry.event_ms, p.customer_half_life_ms, p.kappa)
-        fresh = sessions.begin(tenant, customer_key, entry, carried)
+        fresh = sessions.begin(tenant, customer_key, entry, carried, fold.contacts)
         if session is None:
             return fresh, Trajectory(), alarms, passed
         alarms, ended = end_session(alarms, session.deadline_ms)

@@ -109,12 +109,15 @@ def with_message(mood: Mood, entry: Entry, parameters: Parameters) -> Mood:
 
 
 def with_late(mood: Mood, event_ms: int, channel: str, key: int, term: tuple[int, int], parameters: Parameters) -> Mood:
-    """Add the (score, weight) of a message whose place is settled; a negative weight takes it back."""
+    """Add the (score, weight) of a message whose place is settled; a negative weight takes it back.
+
+    The first message of an interaction may come late; it takes no place from one that is known.
+    """
     score, weight = term[0] / SCALE, term[1] / SCALE
-    half_life = parameters.half_life_ms[channel]
-    interactions = tuple(
-        [add_late(s, event_ms, score, weight, half_life) if s.key == key else s for s in mood.interactions]
-    )
+    half_life, known = parameters.half_life_ms[channel], mood.interactions
+    if weight > 0 and len(known) < LEVELS and all([sums.key != key for sums in known]):
+        known = (Sums(key), *known)
+    interactions = tuple([add_late(s, event_ms, score, weight, half_life) if s.key == key else s for s in known])
     customer = add_late(mood.customer, event_ms, score, weight, parameters.customer_half_life_ms)
     return Mood(customer, interactions, _until(customer, parameters))
 

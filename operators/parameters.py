@@ -28,7 +28,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     90000
     """
 
-    version: str = "parameters/1"
+    version: str = "parameters/2"
 
     kappa: float = 1.0
     """Evidence of the neutral prior: S = A / (B + kappa), so that one message cannot read as -1."""
@@ -60,5 +60,6 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     forget_ms: int = 8 * DAY
     """A customer without events for so long is forgotten; longer than the 7 days of `contacts_7d`."""
-    tail: int = 32
-    """Messages of one customer kept open for reordering at most; the oldest settle early beyond it."""
+    tail: int = 128
+    """Messages of one customer kept open for reordering at most: one a second for the default lateness. Beyond it the
+    oldest settle early, and what comes before them is late."""

@@ -426,6 +426,8 @@ class SessionUpdate(Record, frozen=True, gc=False):
     rating: float | None
     escalations: int
     late_events: int
+    contacts_before: int
+    """Other interactions begun in the 7 days before the session."""
     parameters: str
     model_version: str
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from operators.entry import Entry
+from operators.escalation import Alarms
 from operators.fold import Fold, Folder, Stepped
 from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.state import CustomerState, insertion, last_of_sessions, remembered
@@ -48,27 +49,30 @@ class Refolder:
 
     def correct(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
         """A revision or retraction of a settled event; repeats are dropped."""
-        at = state.ring.index(entry.id_hash)
+        # What was moved in time left a tombstone under the same id.
+        known = [at for at, id_hash in enumerate(state.ring) if id_hash == entry.id_hash]
+        at = next((at for at in known if not state.ranks[at] & 1), known[0])
         rank = entry.revision * 2 + entry.retracted
         if state.ranks[at] & 1 or (entry.revision <= state.ranks[at] >> 1 and not entry.retracted):
             return state, []
-        settled = self._folder.correct(state.settled, entry)
-        ranks = (*state.ranks[:at], rank, *state.ranks[at + 1 :])
-        return self._amend(msgspec.structs.replace(state, ranks=ranks), settled, entry, message)
+        session = state.settled.session
+        state = msgspec.structs.replace(state, ranks=(*state.ranks[:at], rank, *state.ranks[at + 1 :]))
+        if not entry.retracted and (session is None or not self._folder.belongs(session, entry)):
+            return state, []  # what the levels were in a session long over is no longer known: its row stays
+        return self._amend(state, self._folder.correct(state.settled, entry), entry, message)
 
     def late(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
-        """An event whose place is settled; far from any session that is still known it gets one of its own."""
+        """An event whose place is settled; far from the current session it belongs to one that came late as a whole."""
         session = state.settled.session
         settled = self._folder.late(state.settled, entry)
         ring, ranks = remembered(state, (entry,))
         state = msgspec.structs.replace(state, ring=ring, ranks=ranks)
-        if session is None or self._folder.belongs(session, entry):
-            return self._amend(state, settled, entry, message)
-        alone = Fold(known=state.settled.known)
-        stray = self._folder.step(alone, entry, state.tenant, state.customer_key)
-        after, (_, *out) = self._amend(state, settled, entry, message)
-        turn = msgspec.structs.replace(stray.turn, late=True)
-        return after, [turn, *out, self.summary(state, stray.fold, after.current, "closed")]
+        after, (late, *out) = self._amend(state, settled, entry, message)
+        if entry.retracted or session is None or self._folder.belongs(session, entry):
+            return after, [late, *out]
+        past, turn = self._past(state, entry)
+        row = self.summary(state, past, after.current, "closed")
+        return msgspec.structs.replace(after, past=past), [turn, *out, row]
 
     def steps(self, state: CustomerState, tail: tuple[Entry, ...], index: int) -> list[Stepped]:
         """Take the steps of `tail` from `index` on."""
@@ -97,6 +101,22 @@ class Refolder:
             known=session_knowledge(fold.known if gone_at is None else gone_at, latest.known),
             parameters=self._folder.parameters,
         )
+
+    def _past(self, state: CustomerState, entry: Entry) -> tuple[Fold, Turn]:
+        """The session before the current one that the event belongs to, and the event's turn in it."""
+        past, who = state.past, (state.tenant, state.customer_key)
+        if past is None or past.session is None or not self._folder.belongs(past.session, entry):
+            past = Fold(known=state.settled.known)
+        if entry.place < past.place:
+            past = self._folder.late(past, entry)
+            return past, self._folder.turn(past, entry, *who, late=True)
+        step = self._folder.step(past, entry, *who)
+        session = step.fold.session
+        assert session is not None  # only a tombstone opens none
+        session = msgspec.structs.replace(session, late_events=session.late_events + 1)
+        # It is too late to tell anyone of an alert.
+        past = msgspec.structs.replace(step.fold, session=session, alarms=Alarms())
+        return past, msgspec.structs.replace(step.turn, late=True)
 
     def _move(self, state: CustomerState, held: int, entry: Entry, message: Message) -> Corrected:
         """A revision with another time: the row at the old time is taken back, a tombstone keeps its knowledge."""

@@ -31,6 +31,8 @@ FLAG = "Bool"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
+_TAKEN_BACK = 1 << 32
+"""More than any revision."""
 _TAG_SETS = tuple(tuple(tag for bit, tag in enumerate(TAGS) if flags >> bit & 1) for flags in range(1 << len(TAGS)))
 
 
@@ -85,12 +87,12 @@ def dead_letter_id(rejected: Rejected) -> str:
 
 
 def scored_version(record: Scored) -> int:
-    """Version of a message's row: a higher revision wins, and a retraction wins over what it takes back.
+    """Version of a message's row: a higher revision wins, and a retraction over all of them, whichever it names.
 
     Among equal versions ClickHouse keeps the row that was inserted last, so a replay with another model replaces.
     """
     utterance = record.utterance
-    return 2 * utterance.revision + (utterance.kind == "retracted")
+    return 2 * utterance.revision + (_TAKEN_BACK if utterance.kind == "retracted" else 0)
 
 
 def _of(type_: str, names: str, under: str = "") -> Columns:
@@ -188,7 +190,7 @@ _SESSION = _table(
         _of(NAMES, "channels"),
         _of(STRINGS, "interactions"),
         _of(COUNT, "messages events negatives positives reversals change_points hops contacts_24h contacts_7d"),
-        _of(COUNT, "escalations late_events"),
+        _of(COUNT, "escalations late_events contacts_before"),
         _of(NUMBER, "mean_score begin end shift carried final_level low volatility"),
         _of(MAYBE, "forecast rating"),
         _of(SMALL, "deleted"),

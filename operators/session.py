@@ -56,6 +56,8 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     model_version: str = ""
     forecast: float | None = None
     """Customer level after the customer's last words before a survey; None while nothing else was heard."""
+    contacts_before: int = 0
+    """Other interactions begun in the 7 days before this session."""
 
 
 def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
@@ -67,10 +69,12 @@ def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
     return blake2b(f"{tenant}\0{customer_key}\0{started_ms}".encode(), digest_size=8).hexdigest()
 
 
-def begin(tenant: str, customer_key: int, entry: Entry, carried: float) -> Session:
-    """Open an empty session at the entry's time; `extend` then takes the entry in."""
-    started = entry.event_ms
-    return Session(session_id(tenant, customer_key, started), started, started, started, carried)
+def begin(tenant: str, customer_key: int, entry: Entry, carried: float, contacts: Contacts) -> Session:
+    """Open an empty session at the entry's time, after earlier `contacts`; `extend` then takes the entry in."""
+    started, mine = entry.event_ms, hash32(entry.interaction_id)
+    _, week = contact_counts(tuple([contact for contact in contacts if contact[0] != mine]), started)
+    name = session_id(tenant, customer_key, started)
+    return Session(name, started, started, started, carried, contacts_before=week)
 
 
 def extend(session: Session, entry: Entry, parameters: Parameters, level: float | None = None) -> Session:
@@ -103,6 +107,7 @@ def extend(session: Session, entry: Entry, parameters: Parameters, level: float 
         session.late_events,
         entry.model_version or session.model_version,
         session.forecast if level is None or SURVEY in (entry.channel, *channels) else level,
+        session.contacts_before,
     )
 
 
@@ -115,15 +120,18 @@ def late_event(session: Session, entry: Entry, parameters: Parameters) -> Sessio
         events=session.events + 1,
         silence_ms=session.silence_ms + entry.silence_ms,
         overtalk_ms=session.overtalk_ms + entry.overtalk_ms,
+        rating=entry.rating if session.rating is None else session.rating,
         late_events=session.late_events + 1,
     )
 
 
 def with_contact(contacts: Contacts, entry: Entry) -> Contacts:
-    """Remember when an interaction began; one that is known keeps its first time.
+    """Remember when an interaction began; one that is known keeps its first time, and an asked survey is none.
 
     The oldest of more than 16 is forgotten.
     """
+    if entry.channel == SURVEY:
+        return contacts
     key = hash32(entry.interaction_id)
     for known, _ in contacts:
         if known == key:
@@ -140,7 +148,7 @@ def contact_counts(contacts: Contacts, now_ms: int) -> tuple[int, int]:
     day = week = 0
     for _, started in contacts:
         age = now_ms - started
-        if age < 7 * DAY:
+        if 0 <= age < 7 * DAY:  # what came late looks back from before contacts that are known by now
             week += 1
             day += age < DAY
     return day, week

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
+from typing import NamedTuple
 
 import msgspec
 
 from operators.parameters import MINUTE, SCALE, Parameters
 from operators.records import Trend
 
-Point = tuple[int, int, int]
-"""(event time, score, weight), the last two in units of 1e-4."""
+
+class Point(NamedTuple):
+    """What one message adds to the trajectory; score and weight in units of 1e-4."""
+
+    event_ms: int
+    score: int
+    weight: int
+    id: int = 0
+    """Low 32 bits of the hash of the event's id; 0 in snapshots before version 3."""
+
 
 STUDENT_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 """0.95 quantiles of Student's t for 1 to 10 degrees of freedom: both ends of a 90 % interval."""
@@ -37,7 +46,7 @@ def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) 
     freedom. None with fewer than `least` points, or when all carry the same time.
 
     >>> fit_slope(
-    ...     [(0, 5000, 9000), (60000, 3000, 9000), (120000, 1000, 9000), (180000, -1000, 9000)],
+    ...     [Point(0, 5000, 9000), Point(60000, 3000, 9000), Point(120000, 1000, 9000), Point(180000, -1000, 9000)],
     ...     now_ms=180000,
     ...     window_ms=180001,
     ...     least=4,
@@ -47,7 +56,7 @@ def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) 
     since = now_ms - window_ms
     count = 0
     w_sum = wt = ws = wtt = wts = wss = 0.0
-    for at, score, weight in points:
+    for at, score, weight, _ in points:
         if at > since:
             t = (at - now_ms) / MINUTE
             count += 1

@@ -18,7 +18,7 @@ from operators.evidence import Told
 from operators.fold import Fold
 from operators.records import Channel, Kind, Polarity, Speaker
 
-VERSION = 2
+VERSION = 3
 
 # A snapshot holds places in these: their order is part of its version, and what is new comes last.
 _CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
@@ -43,10 +43,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     closed: int
     passed_ms: int = 0
     answers: tuple[Answer, ...] = ()
+    past: Fold | None = None
+    due_ms: int = 0
+    is_open: bool = False
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """Versions 1 and 2 on disk; what 2 added stands at the end and has defaults."""
+    """Every version on disk so far; what 2 and 3 added stands at the end and has defaults."""
 
     version: int
     tenant: str
@@ -60,10 +63,45 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     closed: int
     passed_ms: int = 0
     answers: tuple[Answer, ...] = ()
+    past: Fold | None = None
+    due_ms: int = 0
+    is_open: bool = False
+    recent: tuple[bytes, ...] = ()
+    """Ids of the settled fold's `recent`, packed; in versions 1 and 2 they are in the fold."""
 
 
 class _Head(msgspec.Struct, array_like=True):
     version: int
+
+
+class _Glance(msgspec.Struct, frozen=True, array_like=True):
+    """The same as `_Packed`, most of it passed over."""
+
+    version: int
+    tenant: msgspec.Raw
+    customer_key: int
+    settled: msgspec.Raw
+    names: msgspec.Raw
+    tail: msgspec.Raw
+    ring: msgspec.Raw
+    ranks: msgspec.Raw
+    told: msgspec.Raw
+    closed: msgspec.Raw
+    passed_ms: msgspec.Raw = msgspec.Raw()
+    answers: msgspec.Raw = msgspec.Raw()
+    past: msgspec.Raw = msgspec.Raw()
+    due_ms: int = 0
+    is_open: bool = False
+
+
+class AtRest(msgspec.Struct, frozen=True):
+    """What has to be known of a customer of whom nothing is heard."""
+
+    customer_key: int
+    due_ms: int
+    """Stream time at which the state has something to do."""
+    is_open: bool
+    """Whether the session is still to be closed."""
 
 
 class SnapshotError(ValueError):
@@ -73,6 +111,7 @@ class SnapshotError(ValueError):
 def dump(snapshot: Snapshot) -> bytes:
     """Write a snapshot in the newest version."""
     names: dict[str, int] = {}
+    settled = snapshot.settled
     base = snapshot.tail[0].event_ms if snapshot.tail else 0
     tail = [_pack(entry, names, base if index else 0) for index, entry in enumerate(snapshot.tail)]
     return _ENCODER.encode(
@@ -80,7 +119,7 @@ def dump(snapshot: Snapshot) -> bytes:
             VERSION,
             snapshot.tenant,
             snapshot.customer_key,
-            snapshot.settled,
+            msgspec.structs.replace(settled, recent=()),
             list(names),
             tail,
             array("Q", snapshot.ring).tobytes(),
@@ -89,6 +128,10 @@ def dump(snapshot: Snapshot) -> bytes:
             snapshot.closed,
             snapshot.passed_ms,
             snapshot.answers,
+            snapshot.past,
+            snapshot.due_ms,
+            snapshot.is_open,
+            tuple([_pack_id(event_id) for event_id in settled.recent]),
         )
     )
 
@@ -103,6 +146,18 @@ def load(blob: bytes) -> Snapshot:
     if version not in _READERS:
         raise SnapshotError(f"snapshot version {version} is not known; this code reads {sorted(_READERS)}")
     return _READERS[version](blob)
+
+
+def glance(blob: bytes) -> AtRest | None:
+    """The little that a customer at rest needs, in a fraction of the time of `load`; None of other versions.
+
+    >>> glance(dump(Snapshot("acme", 7, Fold(), (), (), (), (), 0, due_ms=9)))
+    AtRest(customer_key=7, due_ms=9, is_open=False)
+    """
+    if _HEAD.decode(blob).version != VERSION:
+        return None
+    seen = _GLANCE.decode(blob)
+    return AtRest(seen.customer_key, seen.due_ms, seen.is_open)
 
 
 def _pack(entry: Entry, names: dict[str, int], base: int) -> _Row:
@@ -136,30 +191,31 @@ def _unpack(
     at, packed_id, revision, code, who, score, weight, flags, keywords, silence, overtalk, rating = packed
     event_id = _unpack_id(packed_id)
     interaction_id, agent_key, queue, language, model_version = (names[index] for index in who)
+    # By position: by keyword it takes ten times as long, and a tail has many.
     return Entry(
-        event_ms=at + base,
-        id_hash=hash64(event_id),
-        event_id=event_id,
-        revision=revision,
-        retracted=bool(code >> 10 & 1),
-        channel=_CHANNELS[code & 7],
-        kind=_KINDS[code >> 3 & 7],
-        speaker=_SPEAKERS[code >> 6 & 3],
-        interaction_id=interaction_id,
-        agent_key=agent_key,
-        queue=queue,
-        language=language,
-        final=bool(code >> 11 & 1),
-        score=score,
-        weight=weight,
-        label=_LABELS[code >> 8 & 3],
-        abstained=bool(code >> 12 & 1),
-        flags=flags,
-        keywords=keywords,
-        silence_ms=silence,
-        overtalk_ms=overtalk,
-        rating=rating,
-        model_version=model_version,
+        at + base,
+        hash64(event_id),
+        event_id,
+        revision,
+        bool(code >> 10 & 1),
+        _CHANNELS[code & 7],
+        _KINDS[code >> 3 & 7],
+        _SPEAKERS[code >> 6 & 3],
+        interaction_id,
+        agent_key,
+        queue,
+        language,
+        bool(code >> 11 & 1),
+        score,
+        weight,
+        _LABELS[code >> 8 & 3],
+        bool(code >> 12 & 1),
+        flags,
+        keywords,
+        silence,
+        overtalk,
+        rating,
+        model_version,
     )
 
 
@@ -186,15 +242,18 @@ def _unpack_id(packed: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _load_2(blob: bytes) -> Snapshot:
+def _load(blob: bytes) -> Snapshot:
     packed = _DECODER.decode(blob)
     base = packed.tail[0][0] if packed.tail else 0
     ring = array("Q")
     ring.frombytes(packed.ring)
+    settled = packed.settled
+    if packed.recent:
+        settled = msgspec.structs.replace(settled, recent=tuple(map(_unpack_id, packed.recent)))
     return Snapshot(
         packed.tenant,
         packed.customer_key,
-        packed.settled,
+        settled,
         tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
         tuple(ring),
         packed.ranks,
@@ -202,10 +261,14 @@ def _load_2(blob: bytes) -> Snapshot:
         packed.closed,
         packed.passed_ms,
         packed.answers,
+        packed.past,
+        packed.due_ms,
+        packed.is_open,
     )
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _DECODER = msgspec.msgpack.Decoder(_Packed)
-_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load_2, 2: _load_2}
+_GLANCE = msgspec.msgpack.Decoder(_Glance)
+_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load, 2: _load, 3: _load}

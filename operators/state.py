@@ -35,6 +35,8 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     """Event time up to which the passing of time was told, where that is past the last event; 0: it never was."""
     answers: tuple[Answer, ...] = ()
     """What people did with alerts that are not raised yet, by time: in a replay their answers may come first."""
+    past: Fold | None = None
+    """A session before the current one whose events come late: a call that is transcribed when it is over."""
 
     @property
     def current(self) -> Fold:
@@ -42,8 +44,8 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
         return self.folds[-1] if self.folds else self.settled
 
 
-def dump(state: CustomerState) -> bytes:
-    """Write a snapshot: everything but the cache."""
+def dump(state: CustomerState, at_rest: snapshots.AtRest) -> bytes:
+    """Write a snapshot: everything but the cache, and what `snapshots.glance` reads."""
     return snapshots.dump(
         snapshots.Snapshot(
             state.tenant,
@@ -56,6 +58,9 @@ def dump(state: CustomerState) -> bytes:
             state.closed,
             state.passed_ms,
             state.answers,
+            state.past,
+            at_rest.due_ms,
+            at_rest.is_open,
         )
     )
 
@@ -75,6 +80,7 @@ def load(blob: bytes) -> CustomerState:
         (),
         read.passed_ms,
         read.answers,
+        read.past,
     )
 
 

@@ -85,6 +85,7 @@ def session_update(
         None if session.rating is None else session.rating / SCALE,
         fold.alarms.in_session,
         session.late_events,
+        session.contacts_before,
         parameters.version,
         session.model_version,
     )

@@ -68,14 +68,17 @@ class Teller:
         context = Context(last.fold, last.turn, tail[-1], message, self._folder.rules)
         alarms, ahead = self._folder.rest(last.fold, state.passed_ms, state.tenant, state.customer_key)
         lives = self._lives(state, tail, index, steps, message)
+        reopens = not _is_over(state, last)
         for change in ahead:
             lives.setdefault(change.track.alert, []).append((change, msgspec.structs.replace(context, message=None)))
         out: list[Escalation] = []
         for alert, life in lives.items():
-            for change, around in life[-1:] if alerts.is_known(told, alert) else life:
+            known = alerts.is_known(told, alert)
+            for change, around in life[-1:] if known else life:
+                if known and not reopens and change.step != "cleared":
+                    continue
                 told, said = alerts.tell(told, change, around)
                 out += [said] if said else []
-        reopens = not _is_over(state, last)
         before = _before(state, state.folds[index - 1] if index else state.settled, tail[index].event_ms)
         told, more = alerts.reconcile(told, alarms, lives, before, context, reopens=reopens)
         state, due = self._passed(msgspec.structs.replace(state, told=told), [], tail[-1].event_ms, context)

@@ -66,7 +66,7 @@ def observe(
         return _unscored(before, entry, level, under_ms)
     lower = level < before.low
     now, score, weight = entry.event_ms, entry.score, entry.weight
-    points = (*before.points[1 - POINTS :], (now, score, weight))
+    points = (*before.points[1 - POINTS :], Point(now, score, weight, entry.short_hash))
     window = parameters.window_ms[entry.channel]
     slope = fit_slope(points, now, window, parameters.slope_points)
     cusum, alarm = step_cusum(before.cusum, score / SCALE, carried, parameters)
@@ -115,11 +115,11 @@ def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
 
     The slope follows at the customer's next message.
     """
-    points = tuple([new if point == old else point for point in before.points if point != old or new[2]])
+    points = tuple([new if point == old else point for point in before.points if point != old or new.weight])
     return msgspec.structs.replace(
         before,
-        weight=before.weight - old[2] + new[2],
-        weighted=before.weighted - old[1] * old[2] + new[1] * new[2],
+        weight=before.weight - old.weight + new.weight,
+        weighted=before.weighted - old.score * old.weight + new.score * new.weight,
         points=points,
     )
 

@@ -157,7 +157,7 @@ def turn(number: int = 1, score: float = 0.0, **changes: Any) -> Turn:
         overtalk_ms=0,
         late=False,
         provisional=False,
-        parameters="parameters/1",
+        parameters="parameters/2",
         model_version="model/1",
     )
     return replace(plain, **changes)
@@ -206,7 +206,8 @@ def session(number: int = 1, **changes: Any) -> SessionUpdate:
         rating=None,
         escalations=1,
         late_events=0,
-        parameters="parameters/1",
+        contacts_before=0,
+        parameters="parameters/2",
         model_version="model/1",
     )
     return replace(plain, **changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -122,9 +123,9 @@ def _score(random: Random) -> float:
 
 
 @st.composite
-def disorders(draw: st.DrawFn, corrections: bool = True) -> Disorder:
-    """A history and an arrival of it in which no message is later than the allowed lateness."""
-    history = draw(histories(corrections=corrections))
+def disorders(draw: st.DrawFn, corrections: bool = True, spoken: Sequence[Message] = ()) -> Disorder:
+    """A history, or that given, and an arrival of it in which no message is later than the allowed lateness."""
+    history = [*spoken] or draw(histories(corrections=corrections))
     random = Random(draw(st.integers(0, 2**32)))
     sent = history + [again for again in history if random.random() < 0.2]
     delays = [random.randint(0, LATENESS_MS) for _ in sent]

@@ -70,22 +70,24 @@ def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | 
 
 
 def inherit_comments(client: Client, target: Target) -> None:
-    """Give each column of a view that has no comment that of the table column with the same name.
+    """Give each column of a view that has no comment that of the column with the same name in a table.
 
-    A meaning is then written once. Tables are asked in the order of their migrations' subject: messages first.
+    A meaning is then written once. The table that the view is named after is asked first, then messages, then others.
     """
     rows = client.query(
         "SELECT table, name, comment, table LIKE 'v\\_%' AS is_view FROM system.columns"
         " WHERE database = {database:String} ORDER BY is_view, table != 'scored_events', table, position",
         parameters={"database": target.database},
     ).result_rows
-    known: dict[str, str] = {}
+    known: dict[tuple[str, str], str] = {}
+    anywhere: dict[str, str] = {}
     changes: dict[str, list[str]] = {}
     for table, name, comment, is_view in rows:
         if comment and not is_view:
-            known.setdefault(name, comment)
-        elif is_view and not comment and name in known:
-            text = known[name].replace("\\", "\\\\").replace("'", "\\'")
+            known[table, name] = comment
+            anywhere.setdefault(name, comment)
+        elif is_view and not comment and name in anywhere:
+            text = known.get((table.removeprefix("v_"), name), anywhere[name]).replace("\\", "\\\\").replace("'", "\\'")
             changes.setdefault(table, []).append(f"COMMENT COLUMN {name} '{text}'")
     where = f" ON CLUSTER {target.cluster}" if target.profile == "cluster" else ""
     for table, actions in changes.items():

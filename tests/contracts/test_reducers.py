@@ -121,6 +121,20 @@ def test_retraction_and_revision_of_a_settled_message_correct_the_sums() -> None
         assert turns(ideal)[-1].customer_level == pytest.approx(turns(outputs)[-1].customer_level, abs=1e-4)
 
 
+def test_taking_back_the_agents_line_leaves_what_the_customer_said_in_the_same_millisecond() -> None:
+    agent = message(1, 0, speaker="agent")
+    angry, sad = message(2, 0, -0.9), message(3, 0, -0.5)
+    rest = [message(4, 300, 0.1), message(5, 900, 0.2)]
+    _, with_it = run(reducer(), [agent, angry, sad, *rest, retraction(agent)])
+    _, corrected = run(reducer(), [agent, angry, sad, *rest, retraction(sad)])
+    _, expected = run(reducer(), [angry, sad, *rest])
+    _, without = run(reducer(), [agent, angry, *rest])
+
+    assert sessions(with_it)[0].mean_score == sessions(expected)[0].mean_score
+    assert sessions(corrected)[0].mean_score == sessions(without)[0].mean_score
+    assert turns(corrected)[-1].customer_level == pytest.approx(turns(without)[-1].customer_level, abs=1e-4)
+
+
 def test_ten_thousand_messages_leave_a_small_state() -> None:
     steady = reducer(rules=DEFAULT_RULES)
     state, worst = None, 0
@@ -139,7 +153,7 @@ def test_ten_thousand_messages_leave_a_small_state() -> None:
         if number % 50 == 0:
             worst = max(worst, len(steady.dump(state)))
 
-    assert worst < 4096
+    assert worst < 5 * 1024  # of which 41 messages within the allowed lateness are the most
 
 
 def test_a_typical_customer_takes_less_than_a_kilobyte() -> None:
@@ -185,6 +199,19 @@ def test_what_a_snapshot_holds_of_alerts_since_version_2() -> None:
     assert [(kept.alert, kept.action) for kept in second.answers] == [("00000000abcd", "acknowledged")]
     assert (first.passed_ms, first.answers) == (0, ())
     assert [(step.escalation_id, step.transition) for step in closed] == [("9ce8455720ec8def", "cleared")]
+
+
+def test_what_a_snapshot_tells_at_a_glance_since_version_3() -> None:
+    steady = reducer(Parameters(), DEFAULT_RULES)
+    second, third = ((SNAPSHOTS / f"v{version}.msgpack").read_bytes() for version in (2, 3))
+    state = steady.load(third)
+
+    assert steady.glance(second) is None
+    assert steady.glance(third) == steady.at_rest(state)
+    assert steady.at_rest(state).is_open
+    assert state.past is not None
+    assert state.past.session is not None
+    assert state.past.session.interactions == ("call-0",)
 
 
 def test_every_channel_kind_speaker_and_label_has_its_place_in_a_snapshot() -> None:

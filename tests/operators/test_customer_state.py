@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.parameters import Parameters
-from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, live, reducer, run, turns
-from tests.strategies import STEADY, Disorder, disorders
+from operators.parameters import DAY, Parameters
+from operators.records import Feedback
+from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, escalations, live, reducer, run, turns
+from tests.strategies import STEADY, Disorder, disorders, message
 
 PARAMETERS = st.sampled_from([Parameters(), SHORT_GAPS])
+CORRECTED: dict[str, Any] = {"revision": 9}
+LATE: dict[str, Any] = {"speaker": "agent", "event_id": "late-1"}
 
 
 @STEADY
@@ -22,6 +29,12 @@ def test_any_order_within_lateness_and_any_repeat_give_the_same_final_rows(
 
     assert contents(in_order) == contents(as_arrived)
     assert turns(in_order) == turns(as_arrived)
+
+
+@settings(STEADY, max_examples=15)
+@given(disorders(spoken=[message(number, number * 1.5, (number % 7 - 3) / 4) for number in range(160)]))
+def test_a_fast_talker_too_may_come_in_any_order(disorder: Disorder) -> None:
+    assert turns(run(reducer(), disorder.history)[1]) == turns(run(reducer(), disorder.arrival)[1])
 
 
 @STEADY
@@ -47,3 +60,55 @@ def test_stream_time_that_passes_between_the_messages_changes_no_final_row(
     _, as_it_happened = live(machine, disorder.arrival)
 
     assert contents(without_time) == contents(as_it_happened)
+
+
+@STEADY
+@given(disorders(), st.data())
+def test_what_comes_after_the_session_is_closed_raises_nothing_again(disorder: Disorder, data: st.DataObject) -> None:
+    machine = reducer(rules=DEFAULT_RULES)
+    state, outputs = live(machine, disorder.arrival)
+    last = {step.escalation_id: step.transition for step in escalations(outputs)}
+    for sent in data.draw(st.lists(st.sampled_from(disorder.history), min_size=1, max_size=4)):
+        change = data.draw(st.sampled_from([CORRECTED, LATE]))
+        state, out = machine.on_message(state, msgspec.structs.replace(sent, **change))
+        kept, more = machine.on_tick(state, state.current.place[0] + 3 * DAY)
+        assert kept is not None
+        state = kept
+        for step in escalations([*out, *more]):
+            known = last.get(step.escalation_id, "retracted")
+            last[step.escalation_id] = step.transition
+
+            assert known == "retracted" or step.transition in ("cleared", "retracted")
+
+
+def test_a_transcript_corrected_after_the_call_raises_nothing_again() -> None:
+    machine = reducer(rules=DEFAULT_RULES)
+    call = [message(number, number * 10, -0.9, channel="voice") for number in range(6)]
+    state, outputs = live(machine, call)
+    for change in (CORRECTED, LATE):
+        sent = msgspec.structs.replace(call[2], **change)
+        after, out = machine.on_message(state, sent)
+        _, more = machine.on_tick(after, machine.next_timer(after))
+
+        assert {step.transition for step in escalations(outputs)} >= {"raised", "cleared"}
+        assert escalations([*out, *more]) == []
+
+
+def test_feedback_that_names_a_wrong_tenant_leaves_the_customer_alone() -> None:
+    machine = reducer(rules=DEFAULT_RULES)
+    call = [message(number, number * 10, -0.9, channel="voice") for number in range(6)]
+    _, outputs = live(machine, call)
+    named = escalations(outputs)[0].escalation_id
+    wrong = Feedback(
+        schema="undertone.feedback/1",
+        feedback_id="f-1",
+        tenant="demo",
+        escalation_id=named,
+        action="acknowledged",
+        event_time=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    )
+    state, nothing = machine.on_feedback(None, wrong)
+    state, rows = machine.on_message(state, call[0])
+
+    assert nothing == []
+    assert {row.tenant for row in rows} == {"acme"}

@@ -63,10 +63,10 @@ def test_every_record_that_becomes_a_row_has_its_table() -> None:
     assert all(isinstance(ONE_OF_EACH[table], kind) for table, kind in RECORD_OF.items())
 
 
-def test_a_retraction_and_a_higher_revision_outrank_what_they_replace() -> None:
+def test_a_higher_revision_outranks_a_lower_one_and_a_retraction_all_of_them() -> None:
     versions = [
         as_dict("scored_events", scored(revision=revision, kind=kind))["version"]
-        for revision, kind in ((0, "utterance"), (0, "retracted"), (1, "utterance"), (1, "retracted"))
+        for revision, kind in ((0, "utterance"), (1_000_000, "utterance"), (0, "retracted"), (1, "retracted"))
     ]
 
     assert versions == sorted(set(versions))

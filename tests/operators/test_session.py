@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 
 from operators.parameters import DAY, HOUR, MINUTE, Parameters
-from operators.records import Message
+from operators.records import Message, Turn
 from operators.session import session_id
-from tests.operators.customers import SHORT_GAPS, reducer, run, sessions, turns
+from tests.operators.customers import (
+    DEFAULT_RULES,
+    SHORT_GAPS,
+    contents,
+    escalations,
+    reducer,
+    run,
+    sessions,
+    turns,
+)
 from tests.strategies import START_MS, STEADY, Disorder, disorders, message, retraction
 
 
@@ -190,3 +202,69 @@ def test_a_late_event_far_from_any_session_is_a_session_of_its_own() -> None:
     _, out = steady.on_message(state, message(9, 0, -0.9))
 
     assert [row.started_ms for row in sessions([*outputs, *out])] == [START_MS, START_MS + 40_000_000]
+
+
+def test_a_conversation_that_comes_late_as_a_whole_is_one_session() -> None:
+    steady = reducer(rules=DEFAULT_RULES)
+    chat = [message(number, 7200 + number * 600) for number in range(3)]
+    call = [
+        message(100 + number, number * 20, -0.9, channel="voice", interaction_id="call-1", label="negative")
+        for number in range(12)
+    ]
+    state, outputs = run(steady, chat, close=False)
+    for arrival in (call, [*call[4:], *call[:4]]):
+        kept, out = state, list(outputs)
+        for index, sent in enumerate(arrival):
+            kept, more = steady.on_message(kept, sent)
+            out += more
+            if index == 6:
+                kept = steady.load(steady.dump(kept))
+        first, second = sessions(out)
+
+        assert (first.interactions, first.events, first.late_events) == (("call-1",), 12, 12)
+        assert (first.ended_ms, first.mean_score, first.state) == (call[-1].event_ms, -0.9, "closed")
+        assert (first.escalations, [s for s in escalations(out) if s.session_id == first.session_id]) == (0, [])
+        assert (second.events, second.late_events) == (3, 0)
+        assert all(turn.late for turn in turns(out) if turn.interaction_id == "call-1")
+        assert turns(steady.on_message(kept, message(9, 9000))[1])[-1].contacts_7d == 2
+
+
+def test_taking_back_what_was_never_heard_of_is_no_session() -> None:
+    steady = reducer()
+    state, outputs = run(steady, [message(1, 200_000), message(2, 201_000)], close=False)
+    for at_s in (0, 200_500):
+        _, out = steady.on_message(state, retraction(message(9, at_s, -0.9)))
+
+        assert [row.events for row in sessions([*outputs, *out])] == [2]
+        assert all(turn.deleted for turn in out if isinstance(turn, Turn) and turn.event_id == "m-9")
+
+
+def test_a_correction_of_a_session_that_is_over_leaves_the_current_one_alone() -> None:
+    steady = reducer()
+    monday = [message(number, number * 200, -0.5) for number in range(4)]
+    state, told = run(steady, [*monday, *[message(10 + number, DAY / 1000 + number * 200) for number in range(3)]])
+    _, edited = steady.on_message(state, msgspec.structs.replace(monday[1], revision=1, score=0.9))
+    _, taken = steady.on_message(state, retraction(monday[1]))
+
+    assert contents(told) == contents([*told, *edited])
+    assert sessions(told)[0] == sessions([*told, *taken])[0]
+    assert [turn.event_id for turn in turns([*told, *taken]) if turn.event_ms < START_MS + DAY] == ["m-0", "m-2", "m-3"]
+
+
+def test_a_survey_is_no_contact() -> None:
+    survey = message(2, 4000, channel="survey", kind="rating", interaction_id="survey-1", rating=-0.5)
+    chats = [message(1, 0), survey, message(3, DAY / 1000, interaction_id="chat-2")]
+    _, outputs = run(reducer(rules=DEFAULT_RULES), chats)
+    first, asked, second = sessions(outputs)
+
+    assert turns(outputs)[-1].contacts_7d == 2
+    assert [row.contacts_before for row in (first, asked, second)] == [0, 1, 1]
+    assert not [step for step in escalations(outputs) if step.rule == "repeat-contact"]
+
+
+def test_an_interaction_that_goes_on_or_that_changes_channel_is_no_contact_before() -> None:
+    mail: dict[str, Any] = {"channel": "email", "interaction_id": "mail-1"}
+    _, outputs = run(reducer(), [message(1, 0, **mail), message(2, 2 * DAY / 1000, **mail)])
+    _, moved = run(reducer(), [message(1, 0), message(2, 60, channel="voice", interaction_id="call-1")])
+
+    assert [row.contacts_before for row in (*sessions(outputs), *sessions(moved))] == [0, 0, 0]

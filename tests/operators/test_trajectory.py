@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from operators.bins import Bins, quarters, with_score
 from operators.mood import Sums, add, add_late, level_at, under_until
 from operators.parameters import DAY, MINUTE, Parameters
-from operators.slope import Slope, classify_trend, fit_slope
+from operators.slope import Point, Slope, classify_trend, fit_slope
 from operators.trajectory import outcome, step_cusum
 from tests.operators.customers import reducer, run, sessions, turns
 from tests.strategies import message
@@ -56,10 +56,10 @@ def test_slope_by_hand(scores: list[float], seconds: int, value: float, half: fl
 
 
 def test_slope_needs_four_points_two_instants_and_forgets_what_left_the_window() -> None:
-    points = [(second * 1000, 1000 * second, 8000) for second in range(4)]
+    points = [Point(second * 1000, 1000 * second, 8000) for second in range(4)]
 
     assert fit_slope(points[:3], 3000, 10_000, 4) is None
-    assert fit_slope([(0, 1, 8000)] * 4, 0, 10_000, 4) is None
+    assert fit_slope([Point(0, 1, 8000)] * 4, 0, 10_000, 4) is None
     assert fit_slope(points, 3000, 3000, 4) is None
 
 

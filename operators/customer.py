@@ -138,11 +138,9 @@ def latest_sessions(outputs: Sequence[Output]) -> list[Output]:
     >>> latest_sessions([])
     []
     """
-    last: dict[tuple[str, str], int] = {}
-    for index, output in enumerate(outputs):
-        if isinstance(output, SessionUpdate):
-            last[(output.tenant, output.session_id)] = index
-    if not last:
+    places = [index for index, output in enumerate(outputs) if type(output) is SessionUpdate]
+    if len(places) < 2:
         return list(outputs)
-    keep = set(last.values())
-    return [out for index, out in enumerate(outputs) if not isinstance(out, SessionUpdate) or index in keep]
+    last = {output.session_id: index for index, output in enumerate(outputs) if isinstance(output, SessionUpdate)}
+    superseded = set(places) - set(last.values())
+    return [output for index, output in enumerate(outputs) if index not in superseded]

@@ -69,7 +69,7 @@ class Folder:
         before, trajectory, alarms, passed = self._session(fold, entry, tenant, customer_key)
         customer = entry.is_customer
         mood = moods.with_message(fold.mood, entry, self.parameters) if customer and entry.weight else fold.mood
-        level = self._level(mood, entry)
+        level, customer_level = self._level(mood, entry), self._customer_level(mood, entry)
         trajectory = self._trajectory(fold.mood, before, trajectory, entry, level[0])
         recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if customer else fold.recent
         changes: list[Change] = []
@@ -78,14 +78,14 @@ class Folder:
         after = Fold(
             known,
             (entry.event_ms, entry.id_hash),
-            sessions.extend(before, entry, self.parameters, self._customer_level(mood, entry)[0] if customer else None),
+            sessions.extend(before, entry, self.parameters, customer_level[0] if customer else None),
             mood,
             trajectory,
             sessions.with_contact(fold.contacts, entry),
             alarms,
             recent,
         )
-        turn = self._turn(after, entry, tenant, customer_key, level)
+        turn = self._turn(after, entry, tenant, customer_key, (level, customer_level))
         if entry.speaker == "customer" or entry.kind != "utterance":
             after, judged = self._judge(after, entry, turn)
             changes += judged
@@ -152,7 +152,8 @@ class Folder:
 
     def turn(self, fold: Fold, entry: Entry, tenant: str, customer_key: int, late: bool = False) -> Turn:
         """Write down the rolling values after an event."""
-        return self._turn(fold, entry, tenant, customer_key, self._level(fold.mood, entry), late)
+        levels = (self._level(fold.mood, entry), self._customer_level(fold.mood, entry))
+        return self._turn(fold, entry, tenant, customer_key, levels, late)
 
     def _turn(
         self,
@@ -160,12 +161,12 @@ class Folder:
         entry: Entry,
         tenant: str,
         customer_key: int,
-        level: tuple[float, float],
+        levels: tuple[tuple[float, float], tuple[float, float]],
         late: bool = False,
     ) -> Turn:
         p, now, trajectory = self.parameters, entry.event_ms, fold.trajectory
         session = fold.session or _NOWHERE
-        customer, customer_evidence = self._customer_level(fold.mood, entry)
+        (level, evidence), (customer, customer_evidence) = levels
         slope = trajectory.slope
         day, week = sessions.contact_counts(fold.contacts, now)
         return Turn(
@@ -187,8 +188,8 @@ class Folder:
             entry.weight / SCALE,
             entry.label,
             entry.flags,
-            level[0],
-            level[1],
+            level,
+            evidence,
             customer,
             customer_evidence,
             session.carried,

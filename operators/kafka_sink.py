@@ -219,7 +219,7 @@ def _identities(consumer: Consumer, end: int) -> dict[str, int]:
             offset = cast(int, message.offset())
             if error is None:
                 found.update((identity, offset) for identity in _identity(message))
-            elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+            elif error.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(error)
             if offset + (error is None) >= end:
                 return found

@@ -170,7 +170,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._at_end = True
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise KafkaSourceError(self._gone(f"offset {self._offset} is no longer there"))
-        elif not error.retriable():
+        else:
             raise KafkaSourceError(f"{self._name()} at offset {self._offset}: {error.str()}")
 
     def _stream_time(self) -> list[StreamTime]:

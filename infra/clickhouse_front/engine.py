@@ -178,7 +178,13 @@ class Engine:
             if self._free[read_only]:
                 return self._free[read_only].pop()
             self._room[read_only] -= 1
-        return self._open(read_only)
+        try:
+            return self._open(read_only)
+        except BaseException:
+            with self._changed:
+                self._room[read_only] += 1
+                self._changed.notify()
+            raise
 
     def _give_back(self, handle: _Handle, read_only: bool) -> None:
         with self._changed:

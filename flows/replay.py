@@ -1,8 +1,9 @@
 """History through the same pipeline: for a new model, a new rule, or a lost table. `python -m flows.replay --help`.
 
 Reads the source topics from their beginning to where they end now, with a state of its own, and stops. Rows have
-the same identities as the live job's, so in the same store they replace them. Nothing is published: nobody is
-alerted of the past. With a store of its own it is a back-test, and says what each rule would have raised.
+the same identities and versions as the live job's, so in the same store they replace them; rows of customers whose
+history began before the topics do know less than the stored ones, and give way to them. Nothing is published: nobody
+is alerted of the past. With a store of its own it is a back-test, and says what each rule would have raised.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from flows import ending
 from flows.intake import Accepted, Intake
 from flows.live import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
 from flows.pipeline import Ends, pipeline
-from flows.settings import Settings
+from flows.settings import Settings, SettingsError
 from operators.kafka_sink import Outgoing
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw, StreamTime
@@ -165,6 +166,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _replay_and_tell(options: argparse.Namespace) -> None:
     settings = Settings.from_env(os.environ)
+    if options.begin != ALWAYS[0] and options.store in (None, settings.store):
+        raise SettingsError(
+            "--from needs a --store of its own: rows of sessions that are cut at its time would stand beside whole ones"
+        )
     changes: dict[str, object] = {"processes": 1}
     changes |= {"rules": options.rules} if options.rules else {}
     changes |= {"store": options.store} if options.store else {}

@@ -82,7 +82,7 @@ def read_config(folder: Path) -> Config:
     """Read `config.json`.
 
     Raises:
-        BundleError: it is not valid, or names other sentiments than ours.
+        BundleError: it is not valid, or names other sentiments or tags than ours.
     """
     path = folder / "config.json"
     try:
@@ -91,4 +91,6 @@ def read_config(folder: Path) -> Config:
         raise BundleError(f"{path}: {error}") from error
     if config.sentiments != SENTIMENTS:
         raise BundleError(f"{path}: sentiments must be {SENTIMENTS}")
+    if config.tags != TAGS:
+        raise BundleError(f"{path}: tags must be {TAGS}, in this order")
     return config

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from flows.redrive import main, redrive
 from flows.replay import ALWAYS, Window
+from flows.replay import main as replay_main
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
@@ -110,6 +111,12 @@ def test_a_replay_that_cannot_begin_says_why_in_one_line(
     assert told in line
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_a_part_of_history_is_not_replayed_into_the_store_of_the_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    for own in ([], ["--store", Settings().store]):
+        assert replay_main(["--from", "2026-01-01", *own]) == 2
+        assert "flows.replay: --from needs a --store of its own" in capsys.readouterr().err
 
 
 def test_redrive_sends_again_what_is_accepted_now() -> None:

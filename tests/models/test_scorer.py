@@ -1,6 +1,8 @@
 """One battery for both scorers, and what only a real bundle can get wrong."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +189,20 @@ def test_a_file_that_matches_but_makes_no_sense_is_refused_by_name(copy: Path, n
     (copy / name).write_bytes(content)
     write_manifest(copy)
     with pytest.raises(BundleError, match=name):
+        OnnxScorer.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("tags", sorted), ("tags", lambda all_: all_[1:]), ("sentiments", sorted)]
+)
+def test_a_bundle_whose_outputs_mean_something_else_is_refused(
+    copy: Path, name: str, change: Callable[[list[str]], list[str]]
+) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config[name] = change(config[name])[::-1]
+    (copy / "config.json").write_text(json.dumps(config))
+    write_manifest(copy)
+    with pytest.raises(BundleError, match=f"config.json: {name} must be"):
         OnnxScorer.load(copy)
 
 

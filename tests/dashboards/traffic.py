@@ -212,7 +212,8 @@ def _sessions(traffic: Traffic, first: int, last: int) -> str:
         channels, interactions, queue, agent_key, messages, events, negatives, positives, mean_score, begin, end, shift,
         outcome, carried, final_level, trend, forecast, low, low_time, under_ms, volatility, reversals,
         change_points, hops, contacts_24h, contacts_7d, response_ms, silence_ms, overtalk_ms,
-        {", ".join(f"n_{tag}" for tag in TAGS)}, rating, escalations, late_events, parameters, model_version)
+        {", ".join(f"n_{tag}" for tag in TAGS)}, rating, escalations, late_events, contacts_before,
+        parameters, model_version)
     SELECT
         tenant, customer_key, session_id, min(t.event_time) AS started, max(t.event_time) AS ended, 1, 0,
         if(ended > {open_after}, 'open', 'closed'),
@@ -228,7 +229,7 @@ def _sessions(traffic: Traffic, first: int, last: int) -> str:
         0.3, 1, 0, length(path) - 1, max(t.contacts_24h), max(t.contacts_7d), 20000, 0, 0, {flagged},
         if(cityHash64(session_id) % 6 = 0, toNullable(toFloat32(greatest(-1, least(1, round(mood_end * 2) / 2)))),
         NULL),
-        countIf(customer_level < -0.5) > 0, 0, 'p1', 'm1'
+        countIf(customer_level < -0.5) > 0, 0, max(t.contacts_7d) - 1, 'p1', 'm1'
     FROM
     (
         SELECT *, version AS turn FROM ({_moved(traffic, first, last)})

@@ -145,7 +145,7 @@ def escalations(batch: Iterable[tuple[str, Any]]) -> list[tuple[str, Outgoing]]:
         (
             key,
             Outgoing(
-                identity=f"{item.escalation_id}:{item.version}",
+                identity=f"{item.escalation_id}:{item.version}:{item.transition}",
                 payload=msgspec.json.encode(item),
                 key=key.encode(),
                 broker_ms=item.broker_ms,

@@ -60,7 +60,7 @@ def expected(raws: Iterable[Raw], intake: Intake, reducer: CustomerReducer, rule
     return Expected(
         tables=final_rows(blocks_of([*scored, *outputs])),
         escalation_ids=frozenset(
-            f"{out.escalation_id}:{out.version}" for out in outputs if isinstance(out, Escalation)
+            f"{out.escalation_id}:{out.version}:{out.transition}" for out in outputs if isinstance(out, Escalation)
         ),
         dead_letter_ids=frozenset(rows.dead_letter_id(out) for out in outputs if isinstance(out, Rejected)),
     )

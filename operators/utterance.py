@@ -92,7 +92,7 @@ def _redacted(
     tenant, spoken = event.tenant, event.channel == "voice"
     queue, region, language, country = _labels(event.queue, event.region, event.language)
     text, redactions = RedactedText(""), 0
-    if cleaned.text:
+    if cleaned.text and event.kind != "retracted":  # what was taken back is not kept, whatever the producer sends along
         text, redactions = redact(cleaned.text, country or default_region, dictated=spoken)
     acoustic = event.acoustic
     if acoustic is not None and (event.speaker != "customer" or not acoustic_allowed(tenant, event.region)):

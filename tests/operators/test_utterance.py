@@ -96,8 +96,10 @@ def test_timing_of_speech_is_used_where_allowed_and_of_customers_only() -> None:
 
 def test_phone_numbers_are_read_in_the_region_of_the_event_or_the_default() -> None:
     assert made(region="DE", text="Ruf 030 901820 an").text == "Ruf [PHONE] an"
-    source = event(region=None, text="Ruf 030 901820 an")
-    assert to_utterance(source, ORIGIN, IDENTITY, default_region="DE").text == "Ruf [PHONE] an"
+    assert made(region="UK", text="call 020 7946 0018 now").text == "call [PHONE] now"
+    for region in (None, "EU", "ZZ", "asia"):
+        source = event(region=region, text="Ruf 030 901820 an")
+        assert to_utterance(source, ORIGIN, IDENTITY, default_region="DE").text == "Ruf [PHONE] an"
 
 
 @pytest.mark.parametrize(

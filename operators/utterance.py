@@ -14,6 +14,7 @@ from functools import lru_cache
 from operators.channels import Cleaned, clean
 from operators.decode import decode
 from operators.identity import Identity, country
+from operators.language import spelled
 from operators.records import Event, Origin, Rating, Reason, RedactedText, Rejected, Utterance
 from operators.redact import redact
 
@@ -166,10 +167,11 @@ def _labels(queue: str, region: str, language: str) -> tuple[str, str, str]:
     """Queue, region and language without anything personal.
 
     Some installations name mailboxes and direct lines as queues, so their names are redacted; a region or a language
-    that does not look like one is dropped. Few combinations occur: they are worked out once.
+    that does not look like one is dropped, and languages get one spelling. Few combinations occur: they are worked out
+    once.
     """
     return (
         str(redact(" ".join(queue.split()))[0]),
         region if _REGION.match(region) else "",
-        language if _LANGUAGE.match(language) else "",
+        spelled(language) if _LANGUAGE.match(language) else "",
     )

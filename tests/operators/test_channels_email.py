@@ -60,7 +60,27 @@ SIGNATURES = [
     "Met vriendelijke groet,\nJo",
     "CONFIDENTIALITY NOTICE: this mail is for its addressee only.",
     "This email and any attachments are confidential and intended solely for the addressee.\nDelete it otherwise.",
+    "Kind regards\nJohn Smith\nHead of Sales, Acme Ltd\n+44 20 7946 0018",
+    "Best regards,\nJOHN SMITH\nACME HOLDINGS LTD LONDON\njohn@acme.example | www.acme.example",
+    "Thanks\nJo\nTel. 030 123456, Fax 030 123457\nRegistered in England and Wales No. 1234567",
+    "Viele Grüße\nJo Berg\nLeiter Vertrieb Innendienst Nord\nMusterstraße 1, 12345 Berlin",
+    "Sent from my iPhone\n\nThis message is confidential and may be privileged.",
+    "-- \nJo Berg\nBe the change that you wish to see in the world.",
 ]
+GOES_ON = [
+    ("Best regards,\nJohn\n\n", "PS I will cancel my account if this is not fixed"),
+    ("Thanks,\nJo\n\n", "P.S. Nobody called."),
+    ("Cheers\nJo\n", "pps: refund me"),
+    ("-- \nJo Berg\nBergwerk Ltd\n\n", "PS: I want my money back"),
+    ("Thanks\nJo\n", "But still nothing, I will cancel my account"),
+    ("Mit freundlichen Grüßen\nJo Berg\n\n", "Ich kündige meinen Vertrag"),
+    ("Thanks\nJo\n\n", "I WILL CANCEL MY ACCOUNT"),
+    ("Thanks\nJo\n", "Answer me!"),
+    ("Kind regards\nJo Berg\n+44 20 7946 0018\n\n", "It broke again while I wrote this.\nFurious."),
+    ("Sent from my iPhone\n\n", "The refund never came and I want it."),
+    ("—\n", "and this is the third time that I write"),
+]
+"""What stands like a signature, and the words that come after it."""
 NOT_QUOTED = [
     "Hi,\nThanks, but your service is awful and I want my money back.",
     "Thanks\nI have been waiting since Monday and nobody has come back to me about it.\nWhy?",
@@ -69,6 +89,13 @@ NOT_QUOTED = [
     "From: the day I bought it, it was broken.\nTo: be honest I hate it.",
     "Best\nproduct ever, honestly the finest thing that I ever bought from anyone.",
     "The best thing:\nnothing",
+    "The refund never came.\nThanks\nBut still nothing, I will cancel my account",
+    "The refund never came.\nThanks for nothing",
+    "The refund never came.\nTHANKS FOR NOTHING",
+    "It broke.\nThanks, this is terrible",
+    "It broke.\nBest service ever",
+    "It broke.\nYours is broken too",
+    "All of these are broken:\nThanks\n" + "\n".join(f"- part {n}" for n in range(9)),
 ]
 
 
@@ -88,6 +115,12 @@ def test_a_mail_without_new_words_is_told_as_such(client: str) -> None:
 def test_a_signature_is_cut_off(signature: str) -> None:
     assert new_text(f"{NEW}\n\n{signature}") == NEW
     assert new_text(f"{NEW}\r\n\r\n{signature}".replace("\n", "\r\n")) == NEW
+
+
+@pytest.mark.parametrize(("signature", "words"), GOES_ON)
+def test_words_after_a_signature_stay(signature: str, words: str) -> None:
+    assert new_text(f"{NEW}\n\n{signature}{words}") == f"{NEW}\n\n{words}"
+    assert new_text(f"{NEW}\n\n{signature}{words}\n\nBest regards,\nJo Berg") == f"{NEW}\n\n{words}"
 
 
 @pytest.mark.parametrize("text", NOT_QUOTED)

@@ -37,6 +37,7 @@ from operators.customer_state import CustomerReducer
 from operators.identity import Identity
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
+from operators.language import spelled
 from operators.parameters import GAP_MS, SECOND, Parameters
 from operators.rules import Rules
 from operators.ticks import Timers, routes
@@ -100,7 +101,7 @@ def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) ->
         feedback_topic=settings.feedback_topic,
         default_region=settings.default_region,
         reject_run_limit=settings.reject_run_limit,
-        languages=frozenset(read_config(settings.model_dir).languages),
+        languages=frozenset(map(spelled, read_config(settings.model_dir).languages)),
         acoustic_allowed=lambda tenant, region: tenant in allowed or f"{tenant}/{region}" in allowed,
     )
     # The stub has no traffic that it was calibrated on.

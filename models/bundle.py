@@ -28,7 +28,7 @@ class Config(msgspec.Struct, frozen=True):
     pad_id: int = 0
     base: str = ""
     languages: tuple[str, ...] = ("en",)
-    """Primary subtags (BCP 47) of the languages that the model reads; it abstains from messages that name another."""
+    """Primary subtags (BCP 47) of the languages that the model reads; messages that name another are not scored."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

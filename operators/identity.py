@@ -64,7 +64,7 @@ class Identity:
         if kind in _EMAIL_TYPES:
             kind, value = "email", value.strip().lower()
         elif kind in _PHONE_TYPES:
-            kind, value = "phone", _e164(value, region[:2].upper() or self._default_region)
+            kind, value = "phone", _e164(value, country(region, self._default_region))
         return int.from_bytes(self._digest("customer", tenant, f"{kind}:{value}")[:8], "big")
 
     def _hash_agent(self, tenant: str, agent_id: str) -> str:
@@ -74,6 +74,24 @@ class Identity:
         # The length in front keeps ("a", "bc") and ("ab", "c") apart whatever characters they hold.
         message = f"{purpose}|{len(tenant)}|{tenant}|{value}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, message, "sha256")
+
+
+@lru_cache(maxsize=4096)
+def country(region: str, default: str) -> str:
+    """Country (ISO 3166) whose numbers a region such as "DE" or "US-CA" writes; that of `default` when it is none.
+
+    The United Kingdom is commonly called "UK"; "EU" is no country. Empty when `default` names none either.
+
+    >>> [country(region, "DE") for region in ("FR", "UK", "EU", "us-east-1", "")]
+    ['FR', 'GB', 'DE', 'US', 'DE']
+    """
+    return _country(region) or _country(default)
+
+
+def _country(region: str) -> str:
+    name = region.partition("-")[0].upper()
+    name = "GB" if name == "UK" else name
+    return name if name in phonenumbers.SUPPORTED_REGIONS else ""
 
 
 def _e164(value: str, region: str) -> str:

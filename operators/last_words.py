@@ -20,6 +20,7 @@ _kept: Final[list[Exception]] = []
 def kept(step: Callable[_P, _R]) -> Callable[_P, _R]:
     """Remember the first error that leaves `step`; the end of a source (`StopIteration`) is none.
 
+    >>> _ = taken()
     >>> kept(len)(3)
     Traceback (most recent call last):
     TypeError: object of type 'int' has no len()

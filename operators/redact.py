@@ -17,6 +17,7 @@ from operators import figures, spoken
 from operators.records import RedactedText
 
 _SIGNS = b"0123456789@="
+_SIGNS_AND_BRACKETS = _SIGNS + b"(["
 _WIDE_SIGNS = re.compile("[\\d\uff20\ufe6b\uff1d²³¹⁰-⁹₀-₉①-⓿❶-➓]")
 _SITES = "com|org|net|io|me|app|co|info|biz|us|uk|de|fr|es|it|nl|eu|in|ca|au|ch|at|be"
 _SITE_PATH = re.compile(rf"\.(?:{_SITES})/\w", re.IGNORECASE)
@@ -27,13 +28,22 @@ _PASSWORD = re.compile(
 )
 _URL = re.compile(
     r"(?:[a-z][a-z0-9+.\-]{1,20}://|(?<![\w@.])www\.)[^\s<>\"'\]]{1,4000}"
-    r"|(?<![\w@.])(?:[a-z0-9\-]{1,63}\.){1,5}[a-z]{2,12}/[^\s<>\"'\]?]{0,500}\?[^\s<>\"'\]]{0,2000}=[^\s<>\"'\]]{0,2000}"
-    rf"|(?<![\w@.])(?:[a-z0-9\-]{{1,63}}\.){{1,5}}(?:{_SITES})/[^\s<>\"'\]]{{1,2000}}"
+    r"|(?<![\w@.])(?:[\w\-]{1,63}\.){1,5}[^\W\d_]{2,24}(?::\d{1,5})?/[^\s<>\"'\]]{1,2000}"
     r"|(?<!\w)(?:tel|sms|mailto|callto):[^\s<>\"'\]]{3,200}",
     re.IGNORECASE,
 )
+"""Candidates; `_TELLING` has the last word on those that begin with the name of a host, like "and.or/whatever"."""
+_TELLING = re.compile(
+    rf"://|\bwww\.|^(?:tel|sms|mailto|callto):|\.(?:{_SITES})(?::\d{{1,5}})?/|\?.*="
+    r"|[/?#&=](?=[a-z_\-]*\d)(?=[\d_\-]*[a-z])[\w\-]{8}",
+    re.IGNORECASE,
+)
+"""A known kind of address or end of a host's name, a query, or a token: eight letters and digits or more."""
 _BARE_URL = re.compile(r"(?:https?://|www\.)[a-z0-9.\-]+[a-z]/?[.,;:!?)]*", re.IGNORECASE)
-_EMAIL = re.compile(r"(?<![\w.+%\-])[\w.+%'\-]{1,64}\s?@\s?(?:[\w\-]{1,63}\.){1,8}[^\W\d_][\w\-]{1,62}")
+_EMAIL = re.compile(
+    r"(?:(?<![\w.+%\-])[\w.+%'\-]{1,64}\s?@\s?|[\"\u201c][^\"\u201c\u201d\n]{1,64}[\"\u201d]@)"
+    r"(?:[\w\-]{1,63}\.){1,8}[^\W\d_][\w\-]{1,62}"
+)
 _TOKEN = re.compile(r"(?<![\w\-])(?=[\w\-]{0,40}\d)(?=[\w\-]{0,40}[A-Za-z])[\w\-]{24,}")
 _KEYCAP = re.compile("(?<=[0-9])\ufe0f?\u20e3")
 _INVISIBLE = re.compile("(?<=\\d)[\u00ad\u200b-\u200f\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff]+(?=\\W?\\d)")
@@ -66,15 +76,25 @@ def redact(text: str, region: str = "US", *, dictated: bool = True) -> tuple[Red
 
 def _suspicious(text: str) -> bool:
     """Whether there is a digit or a sign of an address; false for most texts, in a microsecond."""
+    if text.isascii():
+        if len(text.encode().translate(None, _SIGNS_AND_BRACKETS)) != len(text) and _signed(text):
+            return True
+    elif _signed(text):
+        return True
+    if "/" in text and ("://" in text or _SITE_PATH.search(text)):
+        return True
+    lower = text.lower()
+    return "www." in lower or " dot " in lower or "mailto:" in lower
+
+
+def _signed(text: str) -> bool:
     text = text.replace("@user ", "")  # the stand-in for handles: no address, because no dot follows
     if text.isascii():
         if len(text.encode().translate(None, _SIGNS)) != len(text):
             return True
     elif "@" in text or "=" in text or _WIDE_SIGNS.search(text):
         return True
-    if "/" in text and ("://" in text or _SITE_PATH.search(text)):
-        return True
-    return "www." in text or "WWW." in text or " dot " in text or "(dot)" in text or "mailto:" in text
+    return spoken.is_bracketed(text)
 
 
 def _plain_digits(text: str) -> str:
@@ -94,7 +114,7 @@ def _plain(sign: str) -> str:
 
 def _once(text: str, region: str, dictated: bool) -> tuple[str, int]:
     total = 0
-    if "dot" in text:
+    if "dot" in text.lower() or spoken.is_bracketed(text):
         text, total = spoken.replace_addresses(text, "[EMAIL]")
     if ":" in text or "/" in text or "=" in text or "ww." in text.lower():
         text, found = figures.replace(_URL, text, _url)
@@ -126,7 +146,7 @@ def _secrets(text: str) -> tuple[str, int]:
 
 def _url(url: str) -> str:
     """An address of a site tells nothing of a person; a path, a query or a user name may."""
-    if _BARE_URL.fullmatch(url):
+    if _BARE_URL.fullmatch(url) or not _TELLING.search(url):
         return url
     end = len(url.rstrip(".,;:!?)"))
     return "[URL]" + url[end:]

@@ -18,6 +18,7 @@ from msgspec import Meta
 from operators.condition_parser import ConditionError, bounds, needs_waiting, parse
 from operators.conditions import Condition, Facts, needed_signs
 from operators.keywords import KeywordMatcher, has_words
+from operators.language import is_one_of, spelled
 from operators.records import Channel, Route
 
 LISTS = 60
@@ -42,7 +43,7 @@ class Scope(_Strict, frozen=True, kw_only=True):
     queues: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = ()
     languages: tuple[str, ...] = ()
-    """Primary subtags or full tags: `en` also means `en-GB`."""
+    """Primary subtags or full tags, in any spelling: `en` also means `en-GB`."""
 
     def covers(self, tenant: str, queue: str, channel: str, language: str) -> bool:
         """Whether a message is in scope.
@@ -54,9 +55,7 @@ class Scope(_Strict, frozen=True, kw_only=True):
             (not self.tenants or tenant in self.tenants)
             and (not self.queues or queue in self.queues)
             and (not self.channels or channel in self.channels)
-            and (
-                not self.languages or language in self.languages or language.split("-", maxsplit=1)[0] in self.languages
-            )
+            and (not self.languages or is_one_of(spelled(language), [spelled(tag) for tag in self.languages]))
         )
 
 

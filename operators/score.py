@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from models.scorer import Scorer, Scores
+from operators.language import is_one_of
 from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rejected, Scored, Utterance
 
 EXCERPT_LENGTH = 160
@@ -38,9 +40,10 @@ def score(
     """Score a batch, in order; what the model cannot take alone is rejected, the rest goes on.
 
     `languages` are the primary subtags the model knows ("en"); a message that names another language is kept
-    but abstained from. An unnamed language is taken to be known. `watch` sees what the model said.
+    and its `skipped` says so. An unnamed language is taken to be known. `watch` sees what the model said.
     """
-    chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance, languages)]
+    utterances = [_in_known_language(utterance, languages) for utterance in utterances]
+    chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance)]
     results: list[Scored | Rejected | None] = [None] * len(utterances)
     if chosen:
         scored = _score_all([utterances[index] for index in chosen], scorer, now_ms, watch)
@@ -86,11 +89,16 @@ def to_message(scored: Scored, keyword_bits: Callable[[str], int]) -> Message:
     )
 
 
-def _to_be_scored(utterance: Utterance, languages: frozenset[str]) -> bool:
-    if not utterance.text or utterance.skipped or utterance.speaker in ("bot", "system"):
-        return False
-    primary = utterance.language.partition("-")[0].lower()
-    return not primary or primary in languages
+def _in_known_language(utterance: Utterance, languages: frozenset[str]) -> Utterance:
+    """The utterance, with the reason when nothing but its language keeps it from being scored."""
+    language = utterance.language
+    if not language or is_one_of(language, languages) or not _to_be_scored(utterance):
+        return utterance
+    return replace(utterance, skipped="language")
+
+
+def _to_be_scored(utterance: Utterance) -> bool:
+    return bool(utterance.text) and not utterance.skipped and utterance.speaker not in ("bot", "system")
 
 
 def _score_all(

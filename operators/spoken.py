@@ -32,13 +32,26 @@ _RUN = re.compile(
     rf"(?<![\w\[]){_TOKEN}(?:(?:[\s,.\-]{{1,3}}|[\s,]{{1,2}}(?:and|und|et|y|uh|um|er)\s){_TOKEN}){{3,}}", re.I
 )
 _KNOWN = frozenset({*_DIGITS, *_LARGER, *_REPEATS})
-_ADDRESS = re.compile(
-    r"(?<!\w)\w{1,40}(?:\s{1,2}(?:dot|underscore|dash|hyphen|minus)\s{1,2}\w{1,40}){0,4}"
-    r"\s{0,2}[(\[]?\s?(?:at|@)\s?[)\]]?\s{0,2}"
-    r"\w{1,40}(?:\s{0,2}[(\[]?\s?(?:dot|\.)\s?[)\]]?\s{0,2}\w{1,20}){0,2}"
-    r"\s{0,2}[(\[]?\s?dot\s?[)\]]?\s{0,2}(?:com|org|net|edu|gov|info|io|co|uk|de|fr|es|it|nl|eu|us|ca|in|au|ch|at|be)(?!\w)",
-    re.I,
+_LOCAL = (
+    r"(?<!\w)\w[\w.%+'\-]{0,63}"
+    r"(?:\s{1,2}(?:dot|underscore|dash|hyphen|minus)\s{1,2}\w[\w.%+'\-]{0,63}){0,4}"
 )
+_LABEL = r"[\w\-]{1,40}"
+_AT = r"\s{0,2}[(\[]\s?(?:at|@)\s?[)\]]\s{0,2}"
+_POINT = r"\s{0,2}[(\[]\s?(?:dot|\.)\s?[)\]]\s{0,2}"
+_DOT = rf"(?:\.|\s{{1,2}}dot\s{{1,2}}|{_POINT})"
+_ENDS = r"(?:com|org|net|edu|gov|info|io|co|uk|de|fr|es|it|nl|eu|us|ca|in|au|ch|at|be)"
+_ADDRESS = re.compile(
+    rf"{_LOCAL}(?:"
+    # A sign in brackets is that of an address, whatever its host; a spoken "at" only before a spoken dot and such ends.
+    rf"{_AT}(?:{_LABEL}(?:\.|{_POINT})){{1,4}}[^\W\d_]{{2,24}}"
+    rf"|(?:{_AT}|\s{{0,2}}@\s{{0,2}}){_LABEL}(?:{_DOT}{_LABEL}){{0,2}}\s{{0,2}}[(\[]?\s?dot\s?[)\]]?\s{{0,2}}{_ENDS}"
+    rf"|\s{{1,2}}at\s{{1,2}}(?!(?:the|a|an|this|that)\s){_LABEL}(?:{_DOT}{_LABEL}){{0,2}}"
+    rf"(?:\s{{1,2}}dot\s{{1,2}}|{_POINT}){_ENDS}"
+    r")(?!\w)",
+    re.IGNORECASE,
+)
+_BRACKETED = re.compile(r"[(\[]\s?(?:at|dot)\s?[)\]]", re.IGNORECASE)
 
 
 def may_hold_number(text: str) -> bool:
@@ -68,11 +81,16 @@ def replace_numbers(text: str, placeholder: str) -> tuple[str, int]:
     return _RUN.sub(replaced, text), found
 
 
+def is_bracketed(text: str) -> bool:
+    """Whether an "at" or a "dot" stands in brackets, as in jane(at)mail.example."""
+    return ("(" in text or "[" in text) and _BRACKETED.search(text) is not None
+
+
 def replace_addresses(text: str, placeholder: str) -> tuple[str, int]:
     """Replace dictated or disguised e-mail addresses.
 
-    >>> replace_addresses("it's anna dot berg at mail dot com", "[EMAIL]")
-    ("it's [EMAIL]", 1)
+    >>> replace_addresses("it's anna dot berg at mail dot com, not jane[at]mail.example", "[EMAIL]")
+    ("it's [EMAIL], not [EMAIL]", 2)
     """
     return _ADDRESS.subn(placeholder, text)
 

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from operators.channels import Cleaned, clean
 from operators.decode import decode
-from operators.identity import Identity
+from operators.identity import Identity, country
+from operators.language import spelled
 from operators.records import Event, Origin, Rating, Reason, RedactedText, Rejected, Utterance
 from operators.redact import redact
 
@@ -90,10 +91,10 @@ def _redacted(
     acoustic_allowed: AcousticAllowed,
 ) -> Utterance:
     tenant, spoken = event.tenant, event.channel == "voice"
-    queue, region, language, country = _labels(event.queue, event.region, event.language)
+    queue, region, language = _labels(event.queue, event.region, event.language)
     text, redactions = RedactedText(""), 0
-    if cleaned.text:
-        text, redactions = redact(cleaned.text, country or default_region, dictated=spoken)
+    if cleaned.text and event.kind != "retracted":  # what was taken back is not kept, whatever the producer sends along
+        text, redactions = redact(cleaned.text, country(event.region, default_region), dictated=spoken)
     acoustic = event.acoustic
     if acoustic is not None and (event.speaker != "customer" or not acoustic_allowed(tenant, event.region)):
         acoustic = None
@@ -162,21 +163,15 @@ def is_impersonal(value: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _labels(queue: str, region: str, language: str) -> tuple[str, str, str, str]:
-    """Queue, region, language and country (ISO 3166, or empty) without anything personal.
+def _labels(queue: str, region: str, language: str) -> tuple[str, str, str]:
+    """Queue, region and language without anything personal.
 
     Some installations name mailboxes and direct lines as queues, so their names are redacted; a region or a language
-    that does not look like one is dropped. Few combinations occur: they are worked out once.
+    that does not look like one is dropped, and languages get one spelling. Few combinations occur: they are worked out
+    once.
     """
     return (
         str(redact(" ".join(queue.split()))[0]),
         region if _REGION.match(region) else "",
-        language if _LANGUAGE.match(language) else "",
-        _country(region),
+        spelled(language) if _LANGUAGE.match(language) else "",
     )
-
-
-def _country(region: str) -> str:
-    """Country of a region such as "DE" or "US-CA"; empty when it names none (EU is not a country)."""
-    country = region[:2].upper()
-    return country if len(country) == 2 and country.isalpha() and region[2:3] in {"", "-"} and country != "EU" else ""

@@ -19,7 +19,7 @@ from infra.wallboard import Latency
 
 QUESTIONS = (
     "SELECT queue, round(avg(score), 2) AS mood, count() AS n FROM undertone.v_messages"
-    " WHERE speaker = 'customer' AND kind = 'utterance' GROUP BY queue ORDER BY mood",
+    " WHERE speaker = 'customer' AND kind = 'utterance' AND skipped = '' GROUP BY queue ORDER BY mood",
     "SELECT raised_time, family, level, queue, reason FROM undertone.v_escalations ORDER BY raised_time",
     "SELECT channels, outcome, round(begin, 2), round(end, 2) FROM undertone.v_sessions WHERE hops > 0 ORDER BY low",
 )

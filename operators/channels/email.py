@@ -15,6 +15,7 @@ from inscriptis.model.config import ParserConfig
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, fromstring
 
+from operators.channels.automatic import declared, is_notice, sounds_automatic
 from operators.channels.common import Cleaned, tidy, without_tags
 from operators.channels.quotes import new_text
 from operators.records import Event
@@ -32,48 +33,13 @@ _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _PARSER = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True)
 _LAYOUT = ParserConfig(css=CSS_PROFILES["relaxed"], display_links=False, display_images=False)
 
-_AUTO_SUBJECT = re.compile(
-    r"\s*(?:\[?auto(?:matic(?:ally)?|mated)?[\]: -]*(?:reply|response|answer|generated)|out of (?:the )?office"
-    r"|ooo\b|on (?:vacation|annual leave)"
-    r"|abwesen(?:heit|d)|automatische (?:antwort|abwesenheit)|nicht im büro|réponse automatique|absen(?:ce"
-    r"|t) du bureau|respuesta automática"
-    r"|fuera de (?:la )?oficina|risposta automatica|fuori (?:sede|ufficio)|automatisch antwoord|afwezig"
-    r"|resposta automática"
-    r"|ausência|autosvar|automatiskt svar|automaattinen vastaus|automatyczna odpowiedź|automatická odpověď"
-    r"|自動(?:返信|応答)|自动(?:回复|答复)"
-    r"|undeliver(?:able|ed)|unzustellbar|delivery (?:status notification|failure)|mail delivery (?:failed"
-    r"|subsystem)|returned mail|read:)",
-    re.IGNORECASE,
-)
-_AUTO_BODY = re.compile(
-    r"(?:^|[.!,\n]\s{0,3})(?:i am|i'm|i\u2019m|i will be|i'll be) (?:currently |presently "
-    r"|now )?(?:out of (?:the )?office|away from (?:the office|my desk|my email)"
-    r"|on (?:annual |parental |maternity |sick )?(?:leave|vacation|holiday))\b"
-    r"|(?:^|\n)\s{0,3}(?:\*+\s?)?(?:this is an? (?:auto(?:matic(?:ally)?|mated)|auto-generated)"
-    r"|please do not reply to this (?:automated )?(?:e-?mail|message))"
-    r"|(?:^|\n)\s{0,3}(?:this (?:e-?mail|message) (?:was|is|has been) (?:automatically|auto-?)\s?generated)"
-    r"|ich bin (?:derzeit |zurzeit |zur zeit |momentan |aktuell |bis |ab |vom ).{0,60}?(?:nicht im (?:büro"
-    r"|haus)|abwesend|außer haus|im urlaub)"
-    r"|je suis (?:actuellement |présentement )?(?:absente?|en congés?)\b.{0,40}?(?:jusqu|du |bureau)"
-    r"|(?:actualmente )?estoy fuera de la oficina"
-    r"|sono (?:attualmente )?fuori (?:ufficio|sede)|ik ben (?:momenteel |tot |van ).{0,60}?(?:afwezig"
-    r"|niet (?:aanwezig|op kantoor))"
-    r"|jag är (?:för närvarande )?inte på kontoret|estou (?:atualmente )?fora do escritório"
-    r"|jestem (?:obecnie )?poza biurem",
-    re.IGNORECASE,
-)
-_AUTO_HINTS = (
-    *("out of", "away from", "auto", " leave", "vacation", "holiday", "abwesend", "nicht im", "außer haus"),
-    *("im urlaub", "absent", "en congé", "oficina", "fuori ", "afwezig", "aanwezig", "kantoor", "kontoret"),
-    *("escritório", "poza biurem"),
-)
-"""One of these is in every phrase above; most mails have none and are spared the pattern."""
-
 
 def clean(event: Event) -> Cleaned:
     """The new words of a mail; `attributes` may carry its headers (`subject`, `auto_submitted`, `content_type` ...)."""
     headers = {name.lower().replace("-", "_"): value for name, value in event.attributes.items()}
-    if _automatic(headers):
+    subject = headers.get("subject", "")
+    automatic = declared(headers)
+    if automatic or (automatic is None and is_notice(subject)):
         return Cleaned(text="", skipped="auto_reply")
     text = event.text
     if "html" in headers.get("content_type", "").lower() or ("<" in text and _HTML.search(text)):
@@ -81,27 +47,12 @@ def clean(event: Event) -> Cleaned:
     elif "&" in text:
         text = html.unescape(text)
     text = new_text(text)
-    if _sounds_automatic(text[:300]):
+    if automatic is None and sounds_automatic(text, subject, hinted="x_auto_response_suppress" in headers):
         return Cleaned(text="", skipped="auto_reply")
     text = tidy(text)
     if text.isascii() and not any(map(str.isalnum, text)):
         return Cleaned(text="", skipped="quoted_only")
     return Cleaned(text=text)
-
-
-def _automatic(headers: dict[str, str]) -> bool:
-    """What the headers say; RFC 3834 and the older customs."""
-    return (
-        headers.get("auto_submitted", "no").strip().lower() not in {"no", "", "false"}
-        or headers.get("precedence", "").strip().lower() in {"auto_reply", "bulk", "junk"}
-        or any(name in headers for name in ("x_autoreply", "x_autorespond", "x_auto_response_suppress"))
-        or _AUTO_SUBJECT.match(headers.get("subject", "")) is not None
-    )
-
-
-def _sounds_automatic(beginning: str) -> bool:
-    lower = beginning.lower()
-    return any(hint in lower for hint in _AUTO_HINTS) and _AUTO_BODY.search(beginning) is not None
 
 
 def from_html(source: str) -> str:

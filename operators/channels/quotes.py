@@ -1,4 +1,4 @@
-"""The new part of a plain-text mail: quoted replies, forwarded blocks, signatures and disclaimers cut off.
+"""The new part of a plain-text mail: quoted replies and forwarded blocks cut off, then signatures and disclaimers.
 
 Where another mail begins is told by mail-parser-reply, which knows how clients of thirteen languages announce it.
 It is asked about a few short lines at a time, not the whole mail: its patterns take quadratic time on long lines,
@@ -12,8 +12,8 @@ import re
 from mailparser_reply.constants import MAIL_LANGUAGES
 from mailparser_reply.parser import EmailMessage
 
-LONGEST_CLOSING = 100
-"""Characters; a longer line is no signature's first."""
+from operators.channels.signatures import without_disclaimers, without_signatures
+
 LONGEST_HEADER = 300
 """Characters; a longer line does not announce a quote."""
 MOST_HEADERS = 40
@@ -49,47 +49,6 @@ _SEPARATOR = re.compile(
     r"|[_]{10,}|-{20,})\s*",
     re.IGNORECASE,
 )
-_SIGNATURE = re.compile(
-    r"\s*(?:--\s?|—|__|(?:sent from (?:my|outlook|yahoo|mail|proton|the)|get outlook for|sent via"
-    r"|gesendet (?:von|mit)|von meinem .{2,20} gesendet"
-    r"|envoyé (?:de|depuis)|enviado (?:desde|do|a partir)|inviato da|verzonden (?:vanaf|met|vanuit)|sendt fra"
-    r"|skickat från|wysłan[eo] z"
-    r"|odesláno z|从我的).{0,60})\s*",
-    re.IGNORECASE,
-)
-_CLOSING = re.compile(
-    r"\s*(?:(?:with |my )?(?:best|kind|kindest|warm|warmest|many thanks and)? ?regards|best wishes"
-    r"|all the best|best|cheers|sincerely(?: yours)?|yours"
-    r"(?: sincerely| faithfully| truly)?|respectfully|(?:many )?thanks(?: in advance| and regards| again)?"
-    r"|thank you(?: in advance)?|thx|rgds|br|cordially"
-    r"|mit (?:freundlichen|besten|herzlichen) gr(?:ü|ue)(?:ß|ss)en|(?:viele|beste|liebe|herzliche|freundliche"
-    r"|schöne) gr(?:ü|ue)(?:ß|ss)e"
-    r"|gru(?:ß|ss)|mfg|lg|vg|danke(?: im voraus)?|hochachtungsvoll|(?:bien )?cordialement"
-    r"|(?:sincères )?salutations(?: distinguées)?"
-    r"|bien à vous|merci(?: d'avance)?|(?:un )?saludos?(?: cordiales)?|atentamente|cordialmente|gracias"
-    r"|atenciosamente|att|obrigad[oa]"
-    r"|cordiali saluti|distinti saluti|saluti|grazie|met vriendelijke groet(?:en)?|vriendelijke groet(?:en)?"
-    r"|groet(?:en|jes)?|mvg"
-    r"|(?:med )?(?:venlig|vennlig|vänlig)a? (?:hilsen|hälsning(?:ar)?)|hilsen|hälsningar|mvh|pozdrawiam"
-    r"|z poważaniem|s pozdravem)"
-    r"(?:[,.!\u2013-]{0,2}\s{0,3}(?:[A-ZÀ-Ý][\w.'\u2019-]{0,20}\s?){0,4})[,.!]{0,2}\s*",
-    re.IGNORECASE,
-)
-_DISCLAIMER = re.compile(
-    r"\W{0,5}(?:(?:confidentiality|legal|privacy|important|privileged)\b.{0,30}(?:notice|note|statement"
-    r"|information)\b|disclaimer\b\W|confidential:"
-    r"|caution:|\[?external\b.{0,20}(?:e-?mail|sender|message)|the (?:information"
-    r"|contents?) (?:contained )?(?:in|of) this (?:e-?mail|message|communication)"
-    r"|this (?:e-?mail|message|communication|transmission)\b.{0,80}\b(?:confidential|privileged"
-    r"|intended (?:only|solely)|legally)"
-    r"|if you (?:are not the intended|have received this (?:e-?mail|message|communication)? ?in error)"
-    r"|please consider the environment"
-    r"|(?:this|the) (?:e-?mail|message) originated from outside|virus-free|unsubscribe\b"
-    r"|diese (?:e-?mail|nachricht)\b.{0,60}vertraulich|(?:ce|le présent) (?:message|courriel)\b.{0,80}confidentiel"
-    r"|este (?:mensaje|correo|e-?mail)\b.{0,80}confiden|questo messaggio\b.{0,80}(?:riservat|confidenzial)"
-    r"|(?:dit|deze) (?:bericht|e-?mail)\b.{0,80}vertrouwelijk|esta mensagem\b.{0,80}confidencia)",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 def new_text(text: str) -> str:
@@ -99,7 +58,7 @@ def new_text(text: str) -> str:
     'It broke again.'
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join(_without_disclaimers(_without_signature(_without_quotes(lines)))).strip()
+    return "\n".join(without_disclaimers(without_signatures(_without_quotes(lines)))).strip()
 
 
 def _without_quotes(lines: list[str]) -> list[str]:
@@ -157,37 +116,3 @@ def _is_header_block(lines: list[str], at: int) -> bool:
 def _quote_follows(lines: list[str], at: int) -> bool:
     """Whether the quote is marked with ">", so that what is below it may be new again."""
     return next((line.strip().startswith(">") for line in lines[at + 1 :] if line.strip()), False)
-
-
-def _without_signature(lines: list[str]) -> list[str]:
-    for at, line in enumerate(lines):
-        if len(line) > LONGEST_CLOSING or not line.strip():
-            continue
-        if _SIGNATURE.fullmatch(line) or (at > 0 and _CLOSING.fullmatch(line) and _only_contacts(lines[at + 1 :])):
-            return lines[:at]
-    return lines
-
-
-def _only_contacts(lines: list[str]) -> bool:
-    """A name, a role, a phone number: short lines, none of which is a sentence. Disclaimers may follow."""
-    filled = 0
-    for line in lines:
-        stripped = line.strip()
-        if _DISCLAIMER.match(stripped[:LONGEST_HEADER]):
-            return True
-        if stripped:
-            filled += 1
-            if filled > 8 or len(stripped) > 70 or (len(stripped.split()) > 6 and stripped[-1] in ".!?"):
-                return False
-    return True
-
-
-def _without_disclaimers(lines: list[str]) -> list[str]:
-    kept: list[str] = []
-    inside = False
-    for line in lines:
-        stripped = line.strip()
-        inside = bool(stripped) and (inside or _DISCLAIMER.match(stripped[:LONGEST_HEADER]) is not None)
-        if not inside:
-            kept.append(line)
-    return kept

@@ -16,6 +16,8 @@ from models.scorer import FakeScorer
 from operators import metrics
 from operators.identity import Identity
 from operators.records import Raw, Scored
+from operators.rows import TABLES
+from operators.score import to_message
 from tests.operators.wire import NOW_MS, ORIGIN, payload
 
 CALM = "where is my parcel"
@@ -75,8 +77,53 @@ def test_the_live_job_compares_with_the_bundle_it_runs() -> None:
 
 
 def test_the_bundle_says_which_languages_are_scored(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"model_version": "m", "languages": ["de", "en"]}')
+    (tmp_path / "config.json").write_text('{"model_version": "m", "languages": ["DE", "en"]}')
     step = make_intake(Settings(scorer="fake", model_dir=tmp_path), FakeScorer(), lambda: NOW_MS)
-    read = step([Raw(payload=payload(language=name), origin=ORIGIN) for name in ("de-AT", "en", "fr", "")])
+    read = step([Raw(payload=payload(language=name), origin=ORIGIN) for name in ("de_AT", "en", "fr", "")])
     assert [isinstance(item, Scored) and not item.abstained for item in read] == [True, True, False, True]
     assert read_config(DEFAULT).languages == ("en",)
+
+
+def columns(item: object) -> dict[str, object]:
+    """A scored message as its row tells it."""
+    table = TABLES["scored_events"]
+    return dict(zip(table.columns, table.to_row(item), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("language", "written"),
+    [("en", "en"), ("en_US", "en-US"), ("EN_us", "en-US"), ("en-GB", "en-GB"), ("EN", "en"), ("", "")],
+)
+def test_a_language_is_known_however_it_is_spelled(intake: Intake, language: str, written: str) -> None:
+    (read,) = intake([Raw(payload=payload(language=language, text="this is awful"), origin=ORIGIN)])
+    row = columns(read)
+    assert (row["language"], row["skipped"], row["abstained"], row["label"]) == (written, "", False, "negative")
+
+
+@pytest.mark.parametrize(("language", "written"), [("de", "de"), ("de_AT", "de-AT"), ("ZH_hant_tw", "zh-Hant-TW")])
+@pytest.mark.parametrize("speaker", ["customer", "agent"])
+def test_a_message_in_a_language_that_nobody_reads_says_so_and_moves_no_mood(
+    intake: Intake, speaker: str, language: str, written: str
+) -> None:
+    (read,) = intake([Raw(payload=payload(language=language, speaker=speaker), origin=ORIGIN)])
+    row = columns(read)
+    assert (row["language"], row["skipped"], row["abstained"], row["weight"]) == (written, "language", True, 0.0)
+    assert row["text"] == "Nobody answers."
+    assert isinstance(read, Scored)
+    message = to_message(read, lambda _: 0)
+    assert (message.weight, message.abstained, message.flags, message.excerpt) == (0.0, True, 0, "Nobody answers.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "skipped"),
+    [
+        ({"kind": "opened", "text": None}, ""),
+        ({"speaker": "bot"}, ""),
+        ({"channel": "email", "text": "> quoted"}, "quoted_only"),
+    ],
+)
+def test_what_is_not_scored_in_any_language_keeps_its_own_reason(
+    intake: Intake, changes: dict[str, str | None], skipped: str
+) -> None:
+    (read,) = intake([Raw(payload=payload(language="de", **changes), origin=ORIGIN)])
+    assert columns(read)["skipped"] == skipped

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from infra.clickhouse.erase import CUSTOMER_TABLES, erase, listed
 from infra.clickhouse.render import Target
+from models.scorer import FakeScorer
+from operators.score import score
 from tests.samples import (
     ONE_OF_EACH,
     empty_tables,
@@ -78,6 +80,19 @@ def test_the_rollup_says_what_the_messages_say_through_replays_revisions_and_ret
         exact = rows(empty, QUEUES.format("v_queues_1m"))
         assert rows(empty, QUEUES.format("v_queues_history")) == exact
     assert sum(row[3] for row in exact) == 120
+
+
+def test_messages_in_a_language_that_was_not_scored_are_no_neutral_ones(empty: Client) -> None:
+    said = [scored(1, language="en").utterance, scored(2, language="de-AT").utterance]
+    put(empty, "scored_events", *score(said, FakeScorer(), frozenset({"en"}), lambda: said[0].event_ms))
+    refresh(empty)
+
+    for view in ("v_queues_1m", "v_queues_history"):
+        assert rows(empty, f"SELECT messages, neutrals, abstained FROM undertone.{view}") == [(1, 1, 0)]
+    assert rows(empty, "SELECT language, skipped, weight > 0 FROM undertone.v_messages ORDER BY 1 DESC") == [
+        ("en", "", True),
+        ("de-AT", "language", False),
+    ]
 
 
 def test_late_rows_of_long_ago_reach_the_rollup(empty: Client) -> None:

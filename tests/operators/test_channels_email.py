@@ -60,7 +60,27 @@ SIGNATURES = [
     "Met vriendelijke groet,\nJo",
     "CONFIDENTIALITY NOTICE: this mail is for its addressee only.",
     "This email and any attachments are confidential and intended solely for the addressee.\nDelete it otherwise.",
+    "Kind regards\nJohn Smith\nHead of Sales, Acme Ltd\n+44 20 7946 0018",
+    "Best regards,\nJOHN SMITH\nACME HOLDINGS LTD LONDON\njohn@acme.example | www.acme.example",
+    "Thanks\nJo\nTel. 030 123456, Fax 030 123457\nRegistered in England and Wales No. 1234567",
+    "Viele Grüße\nJo Berg\nLeiter Vertrieb Innendienst Nord\nMusterstraße 1, 12345 Berlin",
+    "Sent from my iPhone\n\nThis message is confidential and may be privileged.",
+    "-- \nJo Berg\nBe the change that you wish to see in the world.",
 ]
+GOES_ON = [
+    ("Best regards,\nJohn\n\n", "PS I will cancel my account if this is not fixed"),
+    ("Thanks,\nJo\n\n", "P.S. Nobody called."),
+    ("Cheers\nJo\n", "pps: refund me"),
+    ("-- \nJo Berg\nBergwerk Ltd\n\n", "PS: I want my money back"),
+    ("Thanks\nJo\n", "But still nothing, I will cancel my account"),
+    ("Mit freundlichen Grüßen\nJo Berg\n\n", "Ich kündige meinen Vertrag"),
+    ("Thanks\nJo\n\n", "I WILL CANCEL MY ACCOUNT"),
+    ("Thanks\nJo\n", "Answer me!"),
+    ("Kind regards\nJo Berg\n+44 20 7946 0018\n\n", "It broke again while I wrote this.\nFurious."),
+    ("Sent from my iPhone\n\n", "The refund never came and I want it."),
+    ("—\n", "and this is the third time that I write"),
+]
+"""What stands like a signature, and the words that come after it."""
 NOT_QUOTED = [
     "Hi,\nThanks, but your service is awful and I want my money back.",
     "Thanks\nI have been waiting since Monday and nobody has come back to me about it.\nWhy?",
@@ -69,6 +89,13 @@ NOT_QUOTED = [
     "From: the day I bought it, it was broken.\nTo: be honest I hate it.",
     "Best\nproduct ever, honestly the finest thing that I ever bought from anyone.",
     "The best thing:\nnothing",
+    "The refund never came.\nThanks\nBut still nothing, I will cancel my account",
+    "The refund never came.\nThanks for nothing",
+    "The refund never came.\nTHANKS FOR NOTHING",
+    "It broke.\nThanks, this is terrible",
+    "It broke.\nBest service ever",
+    "It broke.\nYours is broken too",
+    "All of these are broken:\nThanks\n" + "\n".join(f"- part {n}" for n in range(9)),
 ]
 
 
@@ -88,6 +115,12 @@ def test_a_mail_without_new_words_is_told_as_such(client: str) -> None:
 def test_a_signature_is_cut_off(signature: str) -> None:
     assert new_text(f"{NEW}\n\n{signature}") == NEW
     assert new_text(f"{NEW}\r\n\r\n{signature}".replace("\n", "\r\n")) == NEW
+
+
+@pytest.mark.parametrize(("signature", "words"), GOES_ON)
+def test_words_after_a_signature_stay(signature: str, words: str) -> None:
+    assert new_text(f"{NEW}\n\n{signature}{words}") == f"{NEW}\n\n{words}"
+    assert new_text(f"{NEW}\n\n{signature}{words}\n\nBest regards,\nJo Berg") == f"{NEW}\n\n{words}"
 
 
 @pytest.mark.parametrize("text", NOT_QUOTED)
@@ -138,6 +171,14 @@ def test_html_deeper_than_any_mail_keeps_its_words() -> None:
         {"subject": "Réponse automatique : panne"},
         {"subject": "Undeliverable: Repair"},
         {"precedence": "auto_reply"},
+        {"Auto-Submitted": "auto-replied; owner-email=jo@mail.example", "subject": "Re: Repair"},
+        {"subject": "[Auto-Reply] Repair"},
+        {"subject": "Auto: Re: Repair"},
+        {"subject": "自动回复\uff1a Repair"},
+        {"subject": "Undelivered Mail Returned to Sender"},
+        {"subject": "Delivery Status Notification (Failure)"},
+        {"subject": "Mail delivery failed: returning message to sender"},
+        {"subject": "Returned mail: see transcript for details"},
     ],
 )
 def test_automatic_answers_are_skipped_by_their_headers(attributes: dict[str, str]) -> None:
@@ -154,10 +195,100 @@ def test_automatic_answers_are_skipped_by_their_headers(attributes: dict[str, st
         "Bonjour, je suis actuellement absent du bureau.",
         "Hola, estoy fuera de la oficina.",
         "Ik ben momenteel niet op kantoor.",
+        "Hi there,\n\nThank you for your email. I'm on annual leave and will be back on Monday, 5 May 2026.\n\n"
+        "For urgent matters please contact my colleague Anna Berg at anna@acme.example.\n\nBest regards,\nJo",
+        "I am on vacation until May 5th with limited access to my email. I will reply to your message when I return.",
+        "Hello, I'll be on parental leave until further notice. If you need immediate assistance, call our team.",
+        "I will be out of the office from 2 March to 6 March and unable to respond. Thanks for your patience!\nJo Berg",
+        "Thank you for your message.\n\nI am out of the office with no access to email, returning Monday March 9.\n"
+        "If your request is urgent, please contact support@acme.example.\n\nJo Berg",
+        "This is an automatic reply. We have received your request and will get back to you within 24 hours.\n"
+        "Please do not reply to this message.",
+        "Please do not reply to this email. Your request has been received. Your ticket number is 4711.",
+        "Vielen Dank für Ihre Nachricht. Ich bin derzeit im Urlaub und ab dem 5. Mai wieder erreichbar.\n"
+        "In dringenden Fällen wenden Sie sich bitte an meine Vertretung.",
+        "Bonjour,\nje suis actuellement en congés jusqu'au 5 mai. Je répondrai à votre message à mon retour.",
     ],
 )
 def test_automatic_answers_are_skipped_by_their_words(text: str) -> None:
     assert clean(event(channel="email", text=text)).skipped == "auto_reply"
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Out of office until 5 May", "Thanks for your message. I will be back on Tuesday."),
+        ("OOO till Monday", "I'm on vacation."),
+        ("Abwesend bis Montag", "Ich bin am Montag wieder erreichbar."),
+        ("Delivery failure", "Your message to jo@mail.example could not be delivered. 550 no such user here"),
+        (
+            "Returned mail: user unknown",
+            "----- The following addresses had permanent fatal errors -----\njo@mail.example",
+        ),
+        ("Undelivered", "This is the mail system at host mx.mail.example. I'm sorry."),
+        ("Read: Repair", "Your message was read on Monday, 2 March 2026 09:00:00 (UTC)."),
+    ],
+)
+def test_automatic_answers_are_skipped_where_subject_and_words_agree(subject: str, text: str) -> None:
+    assert clean(event(channel="email", text=text, attributes={"subject": subject})).skipped == "auto_reply"
+    assert clean(event(channel="email", text="Nobody answers my calls.", attributes={"subject": subject})).skipped == ""
+
+
+ANGRY_SUBJECTS = [
+    "Undelivered parcel 123, third time!",
+    "Undelivered: parcel 123",
+    "Delivery failure again",
+    "Delivery failure: parcel 123",
+    "Mail delivery failed: nobody came",
+    "Returned mail",
+    "Returned mail: my parcel",
+    "Out of office hours nobody helps",
+    "Automated response is useless",
+    "On vacation without luggage",
+    "Auto: claim 123 refused",
+    "Read: this or lose me",
+    "Re: Automatic reply: Repair",
+    "Ooo what a mess",
+]
+ANGRY_TEXTS = [
+    "I'm on holiday in Spain and my card was declined. This is outrageous.",
+    "I'm on holiday until Friday and my card was declined.",
+    "I'm on holiday until Friday. Card was declined twice.",
+    "I'm on holiday until Friday. Nobody answers!",
+    "I'm on holiday until Friday. REFUND ME NOW",
+    "I am on vacation and the hotel you booked does not exist",
+    "I am on vacation until Monday, the hotel you booked does not exist",
+    "I'm on maternity leave and you stopped my pay, I am furious",
+    "I am out of the office and your courier left my parcel in the rain",
+    "I am out of the office until Monday. Cancel my account today or I will sue you.",
+    "This is an automated nightmare. I want a refund.",
+    "This is an automated response, what a joke. I want a refund from you people.",
+    "This is an automatic reply to your useless mails? I told you three times that it is broken.",
+    "All I ever get is 'this is an automated response'.",
+    "Please do not reply to this email with another canned answer. I want my money back.",
+    "Ich bin derzeit im Urlaub und meine Karte wurde gesperrt. Das ist eine Frechheit.",
+    "Je suis actuellement en congés et ma carte est bloquée depuis trois jours.",
+]
+
+
+@pytest.mark.parametrize("subject", ["", "Help", *ANGRY_SUBJECTS])
+@pytest.mark.parametrize("text", ["It is broken for the third time.", *ANGRY_TEXTS])
+def test_angry_mails_that_sound_automatic_are_kept(subject: str, text: str) -> None:
+    cleaned = clean(event(channel="email", text=text, attributes={"subject": subject}))
+    assert (cleaned.text, cleaned.skipped) == (text, "")
+
+
+@pytest.mark.parametrize("header", [{"auto_submitted": "no"}, {"Auto-Submitted": "No"}, {"precedence": "normal"}])
+def test_headers_that_say_a_person_wrote_are_believed(header: dict[str, str]) -> None:
+    text = "I am currently out of the office until Monday."
+    attributes = {**header, "subject": "Automatic reply: Repair"}
+    assert clean(event(channel="email", text=text, attributes=attributes)).text == text
+
+
+def test_a_mail_that_wants_no_automatic_answer_is_not_one_for_that() -> None:
+    header = {"X-Auto-Response-Suppress": "All"}
+    assert clean(event(channel="email", text="It broke again.", attributes=header)).text == "It broke again."
+    assert clean(event(channel="email", text="I will be back on Monday.", attributes=header)).skipped == "auto_reply"
 
 
 @pytest.mark.parametrize(

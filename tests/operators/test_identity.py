@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.identity import Identity
+from operators.identity import Identity, country
 from tests.operators.wire import event
 
 IDENTITY = Identity("a secret of the tests")
@@ -41,6 +41,35 @@ def test_a_phone_number_is_read_in_the_region_of_its_event() -> None:
     assert key(customer=national, region="DE") == key(customer=international)
     assert key(customer=national, region="FR") != key(customer=international)
     assert key(customer={"refs": [{"type": "phone", "value": "anonymous"}]}, region="ZZ") != key()
+
+
+@pytest.mark.parametrize(
+    ("region", "default", "expected"),
+    [
+        ("GB", "US", "GB"),
+        ("UK", "US", "GB"),
+        ("uk-London", "US", "GB"),
+        ("US-CA", "DE", "US"),
+        ("de", "US", "DE"),
+        ("EU", "DE", "DE"),
+        ("eu-central-1", "DE", "DE"),
+        ("asia", "DE", "DE"),
+        ("ZZ", "DE", "DE"),
+        ("D", "DE", "DE"),
+        ("", "de", "DE"),
+        ("", "UK", "GB"),
+        ("EU", "EU", ""),
+    ],
+)
+def test_a_region_is_read_as_a_country_or_as_the_default(region: str, default: str, expected: str) -> None:
+    assert country(region, default) == expected
+
+
+@pytest.mark.parametrize(("region", "default"), [("UK", "US"), ("EU", "GB"), ("eu-west-2", "GB"), ("", "UK")])
+def test_a_phone_number_of_a_region_that_is_no_country_has_the_key_of_its_country(region: str, default: str) -> None:
+    customer = {"refs": [{"type": "phone", "value": "020 7946 0018"}]}
+    told = Identity("a secret of the tests", default).customer_key(event(customer=customer, region=region))
+    assert told == key(customer=customer, region="GB") != key(customer=customer, region="US")
 
 
 def test_an_id_goes_before_references_and_both_before_the_interaction() -> None:

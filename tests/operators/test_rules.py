@@ -150,6 +150,20 @@ def test_scope_selects_by_tenant_queue_channel_and_language() -> None:
     assert rules.in_scope("acme", "care", "voice", "den") == ()
 
 
+def test_scope_knows_a_language_however_it_is_spelled() -> None:
+    whole = Rules.parse(rule(scope="{languages: [de]}"))
+    assert [len(whole.in_scope("acme", "", "chat", tag)) for tag in ("de", "DE_at", "de_AT", "en_DE", "")] == [
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
+
+    one = Rules.parse(rule(scope="{languages: [de_at]}"))
+    assert [len(one.in_scope("acme", "", "chat", tag)) for tag in ("de-AT", "de_AT", "de-CH", "de")] == [1, 1, 0, 0]
+
+
 def test_the_default_rules_have_their_families() -> None:
     assert {rule.family for rule in DEFAULT_RULES.rules} >= {
         "cue_souring",

@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from models.scorer import FakeScorer
 from operators import utterance
 from operators.identity import Identity
-from operators.records import Event, Reason, Rejected, Utterance
+from operators.records import Event, Reason, Rejected, Scored, Utterance
+from operators.score import score
 from operators.utterance import accept, is_impersonal, to_utterance
 from tests.operators.wire import NOW_MS, ORIGIN, event, payload
 
@@ -45,6 +47,15 @@ def test_text_is_cleaned_before_it_is_redacted() -> None:
 def test_skipped_text_says_why() -> None:
     result = made(channel="email", text="away", attributes={"auto_submitted": "auto-replied"})
     assert (result.text, result.skipped) == ("", "auto_reply")
+
+
+@pytest.mark.parametrize("channel", ["voice", "chat", "email", "social", "survey"])
+def test_a_retraction_keeps_no_text(channel: str) -> None:
+    result = made(channel=channel, kind="retracted", text="I am furious, call +1 212 736 5000")
+    assert (result.kind, result.text, result.redactions) == ("retracted", "", 0)
+    (scored,) = score([result], FakeScorer(), frozenset({"en"}), lambda: NOW_MS)
+    assert isinstance(scored, Scored)
+    assert (scored.abstained, scored.weight, scored.label) == (True, 0.0, "neutral")
 
 
 @pytest.mark.parametrize(
@@ -85,8 +96,10 @@ def test_timing_of_speech_is_used_where_allowed_and_of_customers_only() -> None:
 
 def test_phone_numbers_are_read_in_the_region_of_the_event_or_the_default() -> None:
     assert made(region="DE", text="Ruf 030 901820 an").text == "Ruf [PHONE] an"
-    source = event(region=None, text="Ruf 030 901820 an")
-    assert to_utterance(source, ORIGIN, IDENTITY, default_region="DE").text == "Ruf [PHONE] an"
+    assert made(region="UK", text="call 020 7946 0018 now").text == "call [PHONE] now"
+    for region in (None, "EU", "ZZ", "asia"):
+        source = event(region=region, text="Ruf 030 901820 an")
+        assert to_utterance(source, ORIGIN, IDENTITY, default_region="DE").text == "Ruf [PHONE] an"
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ class Utterance(Record, frozen=True):
     rating: float | None
     """Survey rating mapped to [-1, 1]; None when there is none."""
     skipped: str
-    """Why the text is not to be scored ("auto_reply", "quoted_only", "language"), empty when it is."""
+    """Why the text is not to be scored ("auto_reply", "quoted_only", "empty", "language"), empty when it is."""
     origin: Origin
 
 

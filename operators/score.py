@@ -22,12 +22,18 @@ END_MARKS = 2
 """Tokens that every text has: where it begins and ends."""
 ABSTAIN_BELOW = 0.45
 """Floor under confidence x ASR confidence; the bundle's own abstention, without the ASR's part, comes on top."""
+REFUSED = 8
+"""When a batch of so many texts is refused, each of them alone too, it is not the texts."""
 LABELS: tuple[Polarity, Polarity, Polarity] = ("negative", "neutral", "positive")
 NO_TAGS = (0.0,) * len(TAGS)
 _BITS = 1 << np.arange(len(TAGS))
 
 Watch = Callable[[Sequence[Utterance], Scores], None]
 """Shown what the model said of which utterances."""
+
+
+class ScorerError(RuntimeError):
+    """The model does not work. Holds no text."""
 
 
 def score(
@@ -108,12 +114,15 @@ def _score_all(
     channels = [utterance.channel for utterance in utterances]
     try:
         scores = scorer.score(texts, channels)
-    except Exception:  # ONNX Runtime raises types of its own
-        # One text that the runtime refuses must not cost its neighbours their scores.
+    except Exception as error:  # ONNX Runtime raises types of its own
         if len(utterances) == 1:
             origin = utterances[0].origin
             return [Rejected(stage="score", reason=Reason.NOT_SCORABLE, origin=origin, field="text")]
-        return [result for one in utterances for result in _score_all([one], scorer, now_ms, watch)]
+        # One text that the runtime refuses must not cost its neighbours their scores.
+        results = [result for one in utterances for result in _score_all([one], scorer, now_ms, watch)]
+        if len(results) >= REFUSED and all(isinstance(result, Rejected) for result in results):
+            raise ScorerError(f"the model refuses every text of {len(results)}: {type(error).__name__}") from error
+        return results
     scored_ms = now_ms()
     if watch:
         watch(utterances, scores)

@@ -50,15 +50,16 @@ _POSTSCRIPT = re.compile(r"p\.?\s?(?:p\.?\s?)?s\b", re.IGNORECASE)
 _TALK = frozenset(["i", "i'm", "i'll", "my", "we", "you", "your", "not", "never", "nobody"])
 """Words of no name or role: with one of them a line in capitals is shouted."""
 _DISCLAIMER = re.compile(
-    r"\W{0,5}(?:(?:confidentiality|legal|privacy|important|privileged)\b.{0,30}(?:notice|note|statement"
-    r"|information)\b|disclaimer\b\W|confidential:"
+    r"\W{0,5}(?:(?:confidentiality|legal|privacy|privileged)\b.{0,30}(?:notice|note|statement"
+    r"|information)\b|important (?:notice|note|information)\b.{0,120}\b(?:confidential|privileged|recipient)"
+    r"|disclaimer\b\W|confidential:"
     r"|caution:|\[?external\b.{0,20}(?:e-?mail|sender|message)|the (?:information"
     r"|contents?) (?:contained )?(?:in|of) this (?:e-?mail|message|communication)"
     r"|this (?:e-?mail|message|communication|transmission)\b.{0,80}\b(?:confidential|privileged"
     r"|intended (?:only|solely)|legally)"
     r"|if you (?:are not the intended|have received this (?:e-?mail|message|communication)? ?in error)"
     r"|please consider the environment"
-    r"|(?:this|the) (?:e-?mail|message) originated from outside|virus-free|unsubscribe\b"
+    r"|(?:this|the) (?:e-?mail|message) originated from outside|virus-free|unsubscribe\b(?! (?:me|us|my)\b)"
     r"|diese (?:e-?mail|nachricht)\b.{0,60}vertraulich|(?:ce|le présent) (?:message|courriel)\b.{0,80}confidentiel"
     r"|este (?:mensaje|correo|e-?mail)\b.{0,80}confiden|questo messaggio\b.{0,80}(?:riservat|confidenzial)"
     r"|(?:dit|deze) (?:bericht|e-?mail)\b.{0,80}vertrouwelijk|esta mensagem\b.{0,80}confidencia)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,12 @@ from flows.live import make_intake
 from flows.settings import Settings
 from models.bundle import DEFAULT, read_config
 from models.drift import Monitor, Window, reference
-from models.scorer import FakeScorer
+from models.scorer import FakeScorer, Scores
 from operators import metrics
 from operators.identity import Identity
-from operators.records import Raw, Scored
+from operators.records import Raw, Rejected, Scored
 from operators.rows import TABLES
-from operators.score import to_message
+from operators.score import ScorerError, to_message
 from tests.operators.wire import NOW_MS, ORIGIN, payload
 
 CALM = "where is my parcel"
@@ -127,3 +127,29 @@ def test_what_is_not_scored_in_any_language_keeps_its_own_reason(
 ) -> None:
     (read,) = intake([Raw(payload=payload(language="de", **changes), origin=ORIGIN)])
     assert columns(read)["skipped"] == skipped
+
+
+class Refusing(FakeScorer):
+    """A model that cannot take some texts, or any."""
+
+    def __init__(self, refused: str) -> None:
+        super().__init__()
+        self._refused = refused
+
+    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
+        if any(self._refused in text for text in texts):
+            raise ValueError(texts)
+        return super().score(texts, channels)
+
+
+def test_a_model_that_refuses_everything_stops_the_job_and_one_text_does_not() -> None:
+    texts = [*["poison"] * 7, CALM, *["poison"] * 40]
+    batch = [Raw(payload=payload(event_id=f"e{i}", text=text), origin=ORIGIN) for i, text in enumerate(texts)]
+    outcomes = Intake(POLICY, Identity("key", "eu"), Refusing("poison"), lambda: NOW_MS)(batch)
+    broken = Intake(POLICY, Identity("key", "eu"), Refusing(""), lambda: NOW_MS)
+
+    assert [isinstance(outcome, Scored) for outcome in outcomes] == [text == CALM for text in texts]
+    assert all(isinstance(outcome, Rejected) for outcome in broken(batch[:7]))
+    with pytest.raises(ScorerError, match="the model refuses every text of 48: ValueError") as told:
+        broken(batch)
+    assert "poison" not in str(told.value)

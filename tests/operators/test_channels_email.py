@@ -59,6 +59,8 @@ SIGNATURES = [
     "Saludos,\nJo",
     "Met vriendelijke groet,\nJo",
     "CONFIDENTIALITY NOTICE: this mail is for its addressee only.",
+    "IMPORTANT NOTICE: the content of this mail is confidential.",
+    "Unsubscribe | View in browser",
     "This email and any attachments are confidential and intended solely for the addressee.\nDelete it otherwise.",
     "Kind regards\nJohn Smith\nHead of Sales, Acme Ltd\n+44 20 7946 0018",
     "Best regards,\nJOHN SMITH\nACME HOLDINGS LTD LONDON\njohn@acme.example | www.acme.example",
@@ -82,6 +84,8 @@ GOES_ON = [
 ]
 """What stands like a signature, and the words that come after it."""
 NOT_QUOTED = [
+    "Unsubscribe me, you keep spamming me.",
+    "Important information: you have charged me twice again.",
     "Hi,\nThanks, but your service is awful and I want my money back.",
     "Thanks\nI have been waiting since Monday and nobody has come back to me about it.\nWhy?",
     "Hello\nThank you.\nHowever the invoice is still wrong and I would like somebody to fix this today.",

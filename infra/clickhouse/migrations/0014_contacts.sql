@@ -20,18 +20,22 @@ ALTER TABLE {db}.trajectory {on_cluster}
     COMMENT COLUMN late 'true when the message came when its place in time was settled: later than the allowed lateness';
 
 ALTER TABLE {db}.scored_events{local} {on_cluster}
-    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all';
+    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all',
+    COMMENT COLUMN skipped 'Why the text was not scored (auto_reply, quoted_only, empty, language); empty when it was';
 
 -- only: cluster
 ALTER TABLE {db}.scored_events {on_cluster}
-    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all';
+    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all',
+    COMMENT COLUMN skipped 'Why the text was not scored (auto_reply, quoted_only, empty, language); empty when it was';
 
 ALTER TABLE {db}.journey{local} {on_cluster}
-    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all';
+    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all',
+    COMMENT COLUMN skipped 'Why the text was not scored (auto_reply, quoted_only, empty, language); empty when it was';
 
 -- only: cluster
 ALTER TABLE {db}.journey {on_cluster}
-    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all';
+    COMMENT COLUMN version 'The row with the highest version stands: 2 x revision, and a retraction above them all',
+    COMMENT COLUMN skipped 'Why the text was not scored (auto_reply, quoted_only, empty, language); empty when it was';
 
 CREATE OR REPLACE VIEW {db}.v_sessions {on_cluster}
 AS SELECT

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.scorer import FakeScorer
 from operators import utterance
@@ -225,3 +227,8 @@ def test_a_failure_inside_costs_one_record(monkeypatch: pytest.MonkeyPatch, step
 def test_the_same_message_gives_the_same_result() -> None:
     results = [taken(payload(text="call +1 212 736 5000")) for _ in range(3)]
     assert all(one == other for one, other in pairwise(results))
+
+
+@given(st.from_regex(utterance._COUNTED, fullmatch=True).filter(lambda value: len(value) <= 128))
+def test_an_id_that_is_spared_the_search_would_pass_it(value: str) -> None:
+    assert is_impersonal(value)

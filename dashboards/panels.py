@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from dashboards.common import DATA_SOURCE, GOOD, Json, Steps, empty_map, target, thresholds
+from dashboards.common import DATA_SOURCE, GOOD, MUTED, Json, Steps, empty_map, target, thresholds
 
 _PLAIN: Steps = ((None, GOOD),)
 NOTHING = "nothing in this time range"
 _BLANK: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": "-"}]}
 """What a single missing value shows: `noValue` of the panel is the sentence for a panel without any."""
+_GAP: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": ""}]}
+"""The same in lanes, where a gap shows itself: the legend lists every text that is not empty."""
 LEAST_WIDTH = 90
 """Pixels of a column without a width of its own, at least: Grafana's 150 makes tables wider than their panels."""
 
@@ -225,12 +227,15 @@ def states(
     show: Literal["auto", "always", "never"] = "auto",
     empty: str = NOTHING,
 ) -> Json:
-    """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour."""
+    """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour.
+
+    The colour is fixed and shows only where the mapping has none: by thresholds, Grafana would put each value's
+    threshold in its place before it merges equal ones, and no mapping would be asked.
+    """
     defaults: Json = {
-        "color": {"mode": "thresholds"},
+        "color": {"mode": "fixed", "fixedColor": MUTED},
         "custom": {"fillOpacity": 90, "lineWidth": 0, "spanNulls": False},
         "mappings": [mapping],
-        "thresholds": thresholds(((None, "transparent"),)),
         "links": list(links),
         "noValue": empty,
     }
@@ -245,7 +250,7 @@ def states(
         "tooltip": {"mode": "single", "sort": "none"},
     }
     return _panel(
-        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (_BLANK,), interval
+        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (_GAP,), interval
     )
 
 

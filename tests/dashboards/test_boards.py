@@ -114,7 +114,8 @@ def test_colours_are_safe_and_never_alone(board: Json, panel: Json) -> None:
 
 @each_panel
 def test_thresholds_begin_anywhere_and_ascend(board: Json, panel: Json) -> None:
-    found = [panel["fieldConfig"]["defaults"]["thresholds"]] if "fieldConfig" in panel else []
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    found = [defaults["thresholds"]] if "thresholds" in defaults else []
     for override in panel.get("fieldConfig", {}).get("overrides", []):
         found += [item["value"] for item in override["properties"] if item["id"] == "thresholds"]
     for thresholds in found:
@@ -139,6 +140,23 @@ def test_a_missing_value_has_a_text_and_no_colour_of_a_threshold(board: Json, pa
 def test_a_number_of_now_is_never_an_older_one(board: Json, panel: Json) -> None:
     if panel["type"] == "stat":
         assert panel["options"]["reduceOptions"]["calcs"] == ["last"]
+
+
+@each_panel
+def test_lanes_take_their_colours_from_the_words(board: Json, panel: Json) -> None:
+    """With merged values and colours by threshold Grafana replaces each value by its threshold, and maps nothing."""
+    if panel["type"] == "state-timeline":
+        colour = panel["fieldConfig"]["defaults"]["color"]
+        assert not (panel["options"]["mergeValues"] and colour["mode"] == "thresholds"), panel["title"]
+        assert colour["fixedColor"] in PALETTE
+        assert panel["fieldConfig"]["defaults"]["mappings"]
+
+
+@each_panel
+def test_a_gap_in_a_lane_has_no_place_in_the_legend(board: Json, panel: Json) -> None:
+    if panel["type"] == "state-timeline":
+        (blank,) = panel["fieldConfig"]["overrides"]
+        assert blank["properties"] == [{"id": "noValue", "value": ""}], "the legend lists every text that is not empty"
 
 
 def test_stats_of_the_wall_show_their_target_in_letters_to_be_read_from_afar() -> None:

@@ -30,9 +30,13 @@ SESSIONS = f"""undertone.sessions FINAL
         WHERE (tenant, started_time, session_id) GLOBAL IN
         (
             SELECT tenant, started_time, session_id FROM undertone.sessions
-            WHERE $__timeFilter(started_time) AND {WHERE}
+            WHERE started_time >= $__fromTime - INTERVAL 2 DAY AND started_time <= $__toTime
+                AND ended_time >= $__fromTime AND {WHERE}
         )"""
-"""The customer's sessions. Without FINAL, finding them reads one column of the range; FINAL then reads only theirs."""
+"""The customer's sessions that reach into the range, as the wall finds them: a live one may have begun days ago.
+
+Without FINAL, finding them reads a few columns of the range; FINAL then reads only theirs.
+"""
 EMPTY = "choose a customer on another page, or widen the time range"
 LONGEST_LINE_MS = 6 * 3600 * 1000
 """Messages further apart are not joined by a line: nobody knows the mood in between."""
@@ -71,7 +75,7 @@ def hops() -> Json:
     return stat(
         3,
         "Channel changes",
-        "How often the customer moved from one channel to another within a session, in the range.",
+        "How often the customer moved from one channel to another within a session, in the sessions of the range.",
         f"SELECT sum(hops) AS hops FROM {SESSIONS}",
         steps=((None, GOOD), (2, WATCH)),
     )
@@ -232,7 +236,8 @@ def sessions() -> Json:
     return table(
         10,
         "Sessions",
-        "One row a session across channels: how it began, how it ended, and the customer's own rating.",
+        "One row a session across channels that reaches into the range: how it began, how it ended, and the customer's "
+        "own rating.",
         f"""
         SELECT
             started_time AS Started, dateDiff('second', started_time, ended_time) AS Length,

@@ -41,6 +41,14 @@ def panel(store: Client, title: str) -> Rows:
     return ask(store, query.sql, query.seconds)
 
 
+def journey(store: Client, title: str, customer: int, seconds: int) -> Rows:
+    """A panel or annotation of the customer's journey, over the last so many seconds."""
+    query = next(query for query in all_queries() if query.name.startswith(f"customer journey / {title}"))
+    sql = expand(query.sql, Range(END - seconds, END), {**CHOICE, "customer": f"{customer:016x}"})
+    found = store.query(sql)
+    return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
+
+
 def put(store: Client, table: str, *rows: dict[str, object]) -> None:
     names = list(rows[0])
     store.insert(f"undertone.{table}", [[row[name] for name in names] for row in rows], column_names=names)
@@ -224,9 +232,19 @@ def test_worst_conversations_come_first_with_their_reason(store: Client) -> None
 def test_a_customer_is_found_by_the_key_that_links_carry(store: Client) -> None:
     key = 2**63 + 12345
     put(store, "sessions", session("s1", 300, customer_key=key))
-    query = next(query for query in all_queries() if query.name == "customer journey / Sessions (panel 10)")
-    sql = expand(query.sql, Range(END - 3600, END), {**CHOICE, "customer": f"{key:016x}"})
-    assert len(store.query(sql).result_rows) == 1
+    assert len(journey(store, "Sessions", key, 3600)) == 1
+
+
+def test_a_journey_shows_the_session_that_began_before_its_range(store: Client) -> None:
+    live = {"state": "open", "ended_time": at(30), "hops": 2, "channels": ["email", "voice"], "rating": 0.5}
+    put(store, "sessions", session("live", 26 * 3600, **live))
+    put(store, "sessions", session("over", 26 * 3600, ended_time=at(7200), hops=1))
+
+    (found,) = journey(store, "Sessions", 7, 3600)
+
+    assert found["Path"] == "email → voice"
+    assert journey(store, "Channel changes (panel", 7, 3600) == [{"hops": 2}]
+    assert journey(store, "Last survey answer", 7, 3600) == [{"answer": 0.5}]
 
 
 def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:

@@ -268,7 +268,10 @@ def bars(
     limits: tuple[float | None, float | None] = (None, None),
     empty: str = NOTHING,
 ) -> Json:
-    """One bar for each row: the first column is text, every other column a number."""
+    """One bar for each row: the first column is text, every other column a number.
+
+    Several numbers are told apart by their colours, which `overrides` give, and a legend.
+    """
     defaults: Json = {
         "unit": unit,
         "color": {"mode": "palette-classic" if stacked else "thresholds"},
@@ -288,7 +291,7 @@ def bars(
         "groupWidth": 0.8,
         "xTickLabelRotation": 0,
         "xTickLabelSpacing": 0,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": stacked, "calcs": []},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": bool(overrides), "calcs": []},
         "tooltip": {"mode": "multi", "sort": "none"},
     }
     return _panel(id, "barchart", title, description, [target(sql, "table")], defaults, options, (_BLANK, *overrides))

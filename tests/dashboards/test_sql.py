@@ -126,6 +126,9 @@ def check_bars(query: Query, columns: list[Column], rows: list[tuple[object, ...
     assert len(columns) > 1, query.name
     assert all(NUMBER.match(kind) for _, kind in columns[1:]), f"{query.name}: {columns}"
     assert len({row[0] for row in rows}) == len(rows), f"{query.name}: two bars have one name"
+    assert query.panel is not None
+    legend = query.panel["options"]["legend"]["showLegend"]
+    assert legend == (len(columns) > 2), f"{query.name}: a legend tells several numbers apart, and one has its title"
 
 
 def check_states(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from dashboards.boards import ALL
 from dashboards.client import Client, GrafanaError
 from dashboards.publish import main, plan, publish
 from dashboards.site import Site
+from infra.clickhouse_front.__main__ import EPILOG
 from tests.dashboards.grafana_server import Fault, Grafana, serve
 
 OBJECTS = 3 + len(ALL)
@@ -245,6 +248,27 @@ def test_a_path_prefix_and_a_tls_store(grafana: Grafana) -> None:
         True,
         "wall",
     )
+
+
+def test_a_laptop_is_set_up_by_the_command_that_the_front_and_the_page_for_supervisors_name(grafana: Grafana) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "supervisors.md"
+    (named,) = [line.strip() for line in EPILOG.splitlines() if "dashboards.publish" in line]
+    assert named in page.read_text(encoding="utf-8")
+    _, _, _, option, url, *rest = shlex.split(named)
+    assert (option, url) == ("--url", "http://localhost:3000")
+
+    assert run(grafana, *rest, UNDERTONE_GRAFANA_STORE_PASSWORD="") == 0
+
+    (source,) = grafana.sources.values()
+    settings = source["jsonData"]
+    assert source["uid"] == "undertone-clickhouse", "panels name it"
+    assert (settings["host"], settings["port"], settings["username"], settings["secure"]) == (
+        "127.0.0.1",
+        8123,
+        "grafana",
+        False,
+    )
+    assert source["secureJsonFields"] == {}, "without a password the front lets everybody on this machine in"
 
 
 def test_a_plan_lists_every_object_once(grafana: Grafana) -> None:

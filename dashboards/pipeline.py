@@ -19,7 +19,7 @@ from dashboards.common import (
     chosen,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import SCORED, data_age, drift, epoch_age, scored, survey_answers
+from dashboards.sql import SCORED, data_age, drift, epoch_age, records, scored, survey_answers
 
 UID = "undertone-pipeline"
 WHERE = chosen("tenant", "channel")
@@ -77,16 +77,9 @@ def rejects() -> Json:
     return stat(
         4,
         f"Rejected (target < {REJECT_TARGET:.1%})",
-        "Share of the records of the range that could not be accepted. They are in dead letters with their reason.",
-        f"""
-        SELECT sum(bad) / nullIf(sum(total), 0) AS share
-        FROM
-        (
-            SELECT count() AS total, 0 AS bad FROM {EVENTS}
-            UNION ALL
-            SELECT count() AS total, count() AS bad FROM undertone.dead_letters FINAL WHERE $__timeFilter(broker_time)
-        )
-        """,
+        "Share of the records of the range that could not be accepted; they are in dead letters with their reason. Of "
+        "all organisations and channels, whatever is chosen: whose a refused record is, nobody knows.",
+        f"SELECT sum(bad) / nullIf(sum(total), 0) AS share FROM ({records()}\n)",
         unit="percentunit",
         decimals=2,
         steps=((None, GOOD), (REJECT_TARGET, WATCH), (REJECT_LIMIT, BAD)),

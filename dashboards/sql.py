@@ -226,20 +226,28 @@ GROUP BY channel
 ORDER BY psi DESC"""
 
 
-def reject_share(where: str = ALL) -> str:
-    """Share of the records of each topic that could not be accepted."""
+def records() -> str:
+    """Records of the range by topic, and the bad ones among them, which could not be accepted.
+
+    Of all organisations and channels: whose a record is that could not be read, nobody knows.
+    """
+    return f"""
+SELECT topic, count() AS total, 0 AS bad
+FROM {scored("$__fromTime", ALL)}
+GROUP BY topic
+UNION ALL
+SELECT topic, count() AS total, count() AS bad
+FROM undertone.dead_letters FINAL
+WHERE $__timeFilter(broker_time)
+GROUP BY topic"""
+
+
+def reject_share() -> str:
+    """Share of the records of each topic that could not be accepted, from 100 records on."""
     return f"""
 SELECT topic, toFloat64(sum(bad) / sum(total)) AS share
 FROM
-(
-    SELECT topic, count() AS total, 0 AS bad
-    FROM {scored("$__fromTime", where)}
-    GROUP BY topic
-    UNION ALL
-    SELECT topic, count() AS total, count() AS bad
-    FROM undertone.dead_letters FINAL
-    WHERE $__timeFilter(broker_time)
-    GROUP BY topic
+({indent(records())}
 )
 GROUP BY topic
 HAVING sum(total) >= 100"""

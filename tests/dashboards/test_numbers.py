@@ -7,7 +7,7 @@ import math
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, survey_answers, wilson
+from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, reject_share, survey_answers, wilson
 from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL as EVERY
 from tests.dashboards.macros import Range, expand
@@ -31,22 +31,20 @@ def _fresh(store: Client) -> None:
     empty(store)
 
 
-def ask(store: Client, sql: str, seconds: int = 3600) -> Rows:
-    found = store.query(expand(sql, Range(END - seconds, END), CHOICE))
+def ask(store: Client, sql: str, seconds: int = 3600, **chosen: str | list[str]) -> Rows:
+    found = store.query(expand(sql, Range(END - seconds, END), {**CHOICE, **chosen}))
     return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
 
 
-def panel(store: Client, title: str) -> Rows:
+def panel(store: Client, title: str, seconds: int | None = None, **chosen: str | list[str]) -> Rows:
+    """Rows of a panel over the range that its page opens with, or the last so many seconds."""
     query = next(query for query in all_queries() if title in query.name)
-    return ask(store, query.sql, query.seconds)
+    return ask(store, query.sql, seconds or query.seconds, **chosen)
 
 
 def journey(store: Client, title: str, customer: int, seconds: int) -> Rows:
     """A panel or annotation of the customer's journey, over the last so many seconds."""
-    query = next(query for query in all_queries() if query.name.startswith(f"customer journey / {title}"))
-    sql = expand(query.sql, Range(END - seconds, END), {**CHOICE, "customer": f"{customer:016x}"})
-    found = store.query(sql)
-    return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
+    return panel(store, f"customer journey / {title}", seconds, customer=f"{customer:016x}")
 
 
 def put(store: Client, table: str, *rows: dict[str, object]) -> None:
@@ -280,6 +278,23 @@ def test_drift_sees_a_shift_and_nothing_else(shift: float, drifted: bool, store:
 def test_few_messages_are_no_drift(store: Client) -> None:
     put(store, "scored_events", *[message(n, 60 + n, 0.0) for n in range(50)])
     assert ask(store, drift(ALL)) == []
+
+
+def test_what_was_rejected_is_a_share_of_all_whoever_is_chosen(store: Client) -> None:
+    put(store, "scored_events", *[message(n, 60 + n, 0.0, tenant="t", topic="e") for n in range(99)])
+    put(
+        store,
+        "dead_letters",
+        {"topic": "e", "partition": 0, "offset": 1, "stage": "decode", "reason": "not_json", "broker_time": at(60)},
+    )
+
+    shares = [
+        panel(store, "Rejected (target", 3600, **choice)[0]["share"]
+        for choice in ({}, {"tenant": ["nobody"]}, {"channel": ["voice"]})
+    ]
+
+    assert shares == [0.01, 0.01, 0.01]
+    assert ask(store, reject_share()) == [{"topic": "e", "share": 0.01}]
 
 
 def test_agents_are_adjusted_for_whom_they_got(store: Client) -> None:

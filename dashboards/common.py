@@ -141,6 +141,8 @@ def journey_link(title: str = "Open the customer's journey") -> Json:
     return {"title": title, "url": url, "targetBlank": False}
 
 
+ID_WIDTH = 240
+"""Pixels of an alert's id, which `flows.feedback --escalation` is given."""
 FEEDBACK_URL = "feedback:"
 """Start of a link to the page that takes feedback; `dashboards.site` puts the site's address in, or drops the link."""
 

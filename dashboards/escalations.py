@@ -9,6 +9,7 @@ from dashboards.common import (
     CHANNEL_COLOURS,
     FAIR,
     GOOD,
+    ID_WIDTH,
     INK,
     LEVEL_MAP,
     MUTED,
@@ -264,8 +265,9 @@ def newest() -> Json:
     """The alerts themselves."""
     return table(
         13,
-        "Alerts (click: journey; verdict: answer)",
-        "Newest first. The excerpt is the message that raised the alert, without personal data, kept for 30 days.",
+        "Alerts (click the time or the reason to open the journey)",
+        "Newest first. The excerpt is the message that raised the alert, without personal data, kept for 30 days. The "
+        "last column is the id that an answer names; where a feedback page is set up, the verdict leads there.",
         f"""
         SELECT
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
@@ -289,7 +291,7 @@ def newest() -> Json:
             column("Answered after", unit="dthms", width=130),
             column("Verdict", links=feedback_links(), width=110),
             column("State", width=110),
-            column("Alert", hidden=True),
+            column("Alert", width=ID_WIDTH),
             column("Tenant", hidden=True),
             column("Customer", hidden=True),
         ],

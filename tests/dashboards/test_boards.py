@@ -234,6 +234,27 @@ def test_feedback_links_appear_only_with_an_address() -> None:
     assert all(text.startswith("https://desk.example/fb?action=") for text in linked)
 
 
+def test_lists_of_alerts_show_the_id_that_an_answer_needs() -> None:
+    for name, number in (("undertone-escalations", 13), ("undertone-journey", 11)):
+        panel = next(panel for board, panel in PANELS if (board["uid"], panel["id"]) == (name, number))
+        looks = {
+            override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
+            for override in panel["fieldConfig"]["overrides"]
+        }
+        assert " AS Alert" in panel["targets"][0]["rawSql"]
+        assert "custom.hidden" not in looks["Alert"], panel["title"]
+        assert looks["Alert"]["custom.width"] >= 29 * 8, "16 digits, a dash and 12 digits"
+
+
+def test_built_files_link_to_the_feedback_page_when_its_address_is_given() -> None:
+    address = "https://desk.example/fb"
+    made = generated(address)
+    linked = {path.name for path, text in made.items() if f"{address}?action=resolved" in text}
+    assert linked == {"undertone-wallboard.json", "undertone-escalations.json", "undertone-journey.json"}
+    assert made.keys() == generated().keys()
+    assert len(outdated(address)) == 2 * len(linked), "for both versions, and nothing else"
+
+
 def test_the_hash_follows_the_content() -> None:
     first, again = for_site(ALL[0](), Site()), for_site(ALL[0](), Site())
     assert published_hash(first) == published_hash(again) != ""

@@ -36,7 +36,7 @@ def negative_queue() -> Json:
         "Queue turned negative",
         negative_alarm(),
         above=0,
-        minutes=30,
+        minutes=360,
         wait="1m",
         severity="warning",
         summary=f"{{{{ $labels.queue }}}}: {{{{ humanizePercentage $values.A.Value }}}} of messages negative "

@@ -224,6 +224,7 @@ def test_agents_need_twenty_sessions(day: Client) -> None:
 def test_the_negative_alarm_has_hysteresis(store: Client) -> None:
     query = next(query for query in QUERIES if query.name == "alert Queue turned negative")
     cases = [([50, 50, 35], True), ([50, 25, 35], False), ([35, 35, 35], False), ([20, 45, 32], True)]
+    cases += [([50, *[35] * 10], True), ([50, *[35] * 60], True), ([50, *[35] * 30, 25, *[35] * 29], False)]
     for shares, expected in cases:
         empty(store)
         for block, share in enumerate(shares):

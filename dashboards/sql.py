@@ -40,8 +40,10 @@ def rolling(value: str, where: str) -> str:
     """One value a minute over the last 15 minutes each, minutes without messages included.
 
     `value` is an expression of the sums `messages`, `negatives`, `score_sum`, `weight_sum`; it is NULL while the
-    15 minutes hold too few messages to say anything.
+    15 minutes hold too few messages to say anything. A range of minutes is read from half an hour before its end, so
+    that the last value is of 15 minutes whatever was chosen.
     """
+    since = "least($__fromTime, $__toTime - INTERVAL 30 MINUTE)"
     sums = "messages", "negatives", "score_sum", "weight_sum"
     window = "ROWS BETWEEN 14 PRECEDING AND CURRENT ROW"
     windows = ", ".join(f"sum(m_{name}) OVER (ORDER BY time {window}) AS {name}" for name in sums)
@@ -55,9 +57,9 @@ FROM
     (
         SELECT minute AS time, {minutes}
         FROM undertone.rollup_1m FINAL
-        WHERE $__timeFilter(minute) AND {where}
+        WHERE minute >= {since} AND minute <= $__toTime AND {where}
         GROUP BY time
-        ORDER BY time WITH FILL FROM toStartOfMinute($__fromTime) TO toStartOfMinute($__toTime) STEP 60
+        ORDER BY time WITH FILL FROM toStartOfMinute({since}) TO toStartOfMinute($__toTime) STEP 60
     )
 )
 WHERE time < toStartOfMinute($__toTime)

@@ -161,6 +161,19 @@ def test_a_small_queue_shows_no_share(store: Client) -> None:
     assert all(row["value"] is None for row in panel(store, "Negative messages"))
 
 
+@pytest.mark.parametrize("title", ["Negative messages", "Mood, -1 to 1"])
+def test_a_short_range_shows_the_same_15_minutes(title: str, store: Client) -> None:
+    store.command(
+        f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END} - 60 * number, 'UTC'), 'billing', 'chat', "
+        "3, number % 3, 0, 0, 0, 1 - number % 3, 2, 1, now64(3) FROM numbers(60)"
+    )
+
+    now = {seconds: panel(store, title, seconds)[-1] for seconds in (3600, 900, 300, 30)}
+
+    assert now[3600]["value"] is not None
+    assert now == dict.fromkeys(now, now[3600])
+
+
 def test_age_of_data(store: Client) -> None:
     put(store, "scored_events", message(1, 500, 0.0), message(2, 42, 0.0))
     assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": 42.0}]

@@ -247,11 +247,12 @@ def alerts_by_age() -> Json:
 
 
 def firing() -> Json:
-    """Alert rules on queues and on the pipeline that fire now."""
+    """Number of alert rules on queues and on the pipeline that fire now."""
     return alerts(
         11,
-        "Alarms on queues and pipeline",
-        "Rules that watch whole queues, unanswered alerts and the pipeline itself. Empty is good.",
+        "Alarms on queues and pipeline (target 0)",
+        "How many of the rules that watch whole queues, unanswered alerts and the pipeline itself fire or are about "
+        "to. The link in the corner leads to them.",
         {"product": "undertone"},
     )
 

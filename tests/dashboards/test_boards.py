@@ -180,6 +180,14 @@ def test_tables_of_the_wall_have_no_row_that_one_must_scroll_to() -> None:
         assert f"LIMIT {rows}" in panel["targets"][0]["rawSql"] or f"numbers({rows})" in panel["targets"][0]["rawSql"]
 
 
+def test_alarms_of_the_wall_fit_however_many_fire() -> None:
+    (panel,) = [panel for panel in BOARDS[0]["panels"] if panel["type"] == "alertlist"]
+    room = panel["gridPos"]["h"] * 38 - 8 - 50
+    assert len(rules(Site())) * 70 > room, "a rule of the list is 70 pixels high: all of them would have to be scrolled"
+    assert panel["options"]["viewMode"] == "stat"
+    assert panel["links"], "which ones fire is one click away"
+
+
 @each_panel
 def test_links_keep_the_time_range_and_lead_to_a_page(board: Json, panel: Json) -> None:
     uids = {other["uid"] for other in BOARDS}

@@ -207,6 +207,17 @@ def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:
     assert panel(store, "Per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
 
 
+def test_answered_is_a_share_of_the_alerts_that_reached_a_supervisor(store: Client) -> None:
+    put(store, "escalations", alert("sent", 600), alert("held", 500, state="suppressed"))
+    put(store, "escalations", alert("cue", 400, route="agent"), alert("cue2", 300, route="agent"))
+    put(store, "feedback", answer("sent", "acknowledged", 550), answer("cue", "acknowledged", 390))
+
+    (rule,) = panel(store, "Rules: load, speed and precision")
+
+    assert (rule["Alerts"], rule["Cues"], rule["Held back"], rule["Answered"]) == (1, 2, 1, 1.0)
+    assert rule["Answered after"] == 50
+
+
 def test_an_alert_that_changed_shows_its_last_state(store: Client) -> None:
     put(store, "escalations", alert("a", 300, level=2))
     put(store, "escalations", alert("a", 300, level=3, version=2))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dashboards import escalations, pipeline, wallboard
 from dashboards.common import (
     ACKNOWLEDGE_TARGET_S,
+    ALARM_MEMORY_MIN,
     DATA_AGE_LIMIT_S,
     DATA_SOURCE_UID,
     DRIFT_LIMIT,
@@ -36,7 +37,7 @@ def negative_queue() -> Json:
         "Queue turned negative",
         negative_alarm(),
         above=0,
-        minutes=360,
+        minutes=ALARM_MEMORY_MIN,
         wait="1m",
         severity="warning",
         summary=f"{{{{ $labels.queue }}}}: {{{{ humanizePercentage $values.A.Value }}}} of messages negative "

@@ -12,6 +12,7 @@ from dashboards.common import (
     LEVEL_MAP,
     MIN_MESSAGES,
     MOOD_STEPS,
+    NEGATIVE_CLEAR,
     NEGATIVE_LIMIT,
     NEGATIVE_TARGET,
     TAGS,
@@ -25,7 +26,7 @@ from dashboards.common import (
     value_map,
 )
 from dashboards.panels import alerts, column, stat, states, table
-from dashboards.sql import data_age, heard, open_alerts, rolling
+from dashboards.sql import data_age, heard, open_alerts, queue_moods, rolling
 
 UID = "undertone-wallboard"
 WHERE = chosen("tenant", "queue")
@@ -129,25 +130,24 @@ def age_of_data() -> Json:
 
 
 def queue_states() -> Json:
-    """How each queue went, in blocks of five minutes."""
+    """How each queue went, in blocks of five minutes; angry means that its alarm was on."""
     states_of = value_map(
         {"0": ("calm", GOOD), "1": ("watch", WATCH), "2": ("angry", BAD), "-1": ("too few", "#DDDDDD")}
     )
     return states(
         7,
         "Queues over time",
-        f"Per queue: calm below {NEGATIVE_TARGET:.0%} negative, watch from there, angry from {NEGATIVE_LIMIT:.0%}; "
-        f"too few below {MIN_MESSAGES // 2} messages in a block.",
+        f"Per queue, by the negative share of 5 minutes: watch from {NEGATIVE_TARGET:.0%}, angry from "
+        f"{NEGATIVE_LIMIT:.0%} until below {NEGATIVE_CLEAR:.0%}, which is when the alarm is on; too few below "
+        f"{MIN_MESSAGES} messages. A block shows its worst minute, and of several organisations the worst.",
         f"""
         SELECT
             $__timeInterval(minute) AS time, queue,
-            toInt8(multiIf(sum(messages) < {MIN_MESSAGES // 2}, -1,
-                sum(negatives) >= {NEGATIVE_LIMIT} * sum(messages), 2,
-                sum(negatives) >= {NEGATIVE_TARGET} * sum(messages), 1, 0)) AS state
-        FROM undertone.rollup_1m FINAL
-        WHERE $__timeFilter(minute) AND {WHERE}
+            toInt8(max(multiIf(alarmed, 2, total < {MIN_MESSAGES}, -1, share >= {NEGATIVE_TARGET}, 1, 0))) AS state
+        FROM ({queue_moods(WHERE, "$__fromTime")}
+        )
+        WHERE $__timeFilter(minute)
         GROUP BY time, queue
-        HAVING sum(messages) > 0
         ORDER BY time, queue
         """,
         states_of,

@@ -288,6 +288,17 @@ def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:
     assert (found["from"], found["to"]) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
 
 
+def test_a_change_is_not_measured_on_sessions_too_short_to_tell(store: Client) -> None:
+    for when, shift, outcome in ((5 * 86400, 0.4, "steady"), (2 * 86400, -0.8, "soured")):
+        put(store, "sessions", *[session(f"{when}-{n}", when, shift=shift, outcome=outcome) for n in range(4)])
+        put(store, "sessions", *[session(f"{when}-{n}-u", when, shift=0.0, outcome="unknown") for n in range(4)])
+
+    found = {row["Measure"]: (row["Before"], row["After"]) for row in panel(store, "Before and after")}
+
+    assert found["Shift"] == (pytest.approx(0.4), pytest.approx(-0.8))
+    assert found["Soured share"] == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(("shift", "drifted"), [(0.0, False), (0.6, True)])
 def test_drift_sees_a_shift_and_nothing_else(shift: float, drifted: bool, store: Client) -> None:
     rows = [message(day * 1000 + n, day * 86400 + 60 + n, math.sin(n) * 0.4) for day in (1, 2) for n in range(400)]
@@ -319,6 +330,17 @@ def test_what_was_rejected_is_a_share_of_all_whoever_is_chosen(store: Client) ->
 
     assert shares == [0.01, 0.01, 0.01]
     assert ask(store, reject_share()) == [{"topic": "e", "share": 0.01}]
+
+
+def test_a_session_too_short_to_tell_does_not_pull_its_queue_to_0(store: Client) -> None:
+    put(store, "sessions", *[session(f"s{n}", 60 + n, begin=-0.4, end=0.6) for n in range(20)])
+    unknown = {"begin": 0.0, "end": 0.0, "outcome": "unknown"}
+    put(store, "sessions", *[session(f"short{n}", 60 + n, **unknown) for n in range(20)])
+    put(store, "sessions", *[session(f"few{n}", 60 + n, queue="claims", **unknown) for n in range(20)])
+
+    (found,) = panel(store, "Begin and end, by queue")
+
+    assert found == {"queue": "billing", "Begin": pytest.approx(-0.4), "End": pytest.approx(0.6)}
 
 
 def test_agents_are_adjusted_for_whom_they_got(store: Client) -> None:

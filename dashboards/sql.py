@@ -10,7 +10,7 @@ page then shows what was on the wall yesterday at 10:42.
 
 from __future__ import annotations
 
-from dashboards.common import ALARM_MEMORY_MIN, CHANNEL_CODES, MIN_MESSAGES, NEGATIVE_CLEAR, NEGATIVE_LIMIT
+from dashboards.common import ALARM_MEMORY_MIN, CHANNEL_CODES, MIN_MESSAGES, NEGATIVE_CLEAR, NEGATIVE_LIMIT, tidy
 
 ALL = "1 = 1"
 SCORED = "speaker = 'customer' AND kind = 'utterance' AND skipped = ''"
@@ -26,6 +26,19 @@ def indent(sql: str, spaces: int = 4) -> str:
     'a\n  b'
     """
     return sql.replace("\n", "\n" + " " * spaces)
+
+
+def newest(rows: str, time: str, limit: int) -> str:
+    """The rows with the latest `time`, in the order of time: `ORDER BY ... LIMIT` alone keeps the oldest."""
+    return f"""
+SELECT *
+FROM
+(
+    {indent(tidy(rows))}
+    ORDER BY {time} DESC
+    LIMIT {limit}
+)
+ORDER BY {time}"""
 
 
 def wilson(good: str, total: str) -> tuple[str, str]:

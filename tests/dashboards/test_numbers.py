@@ -269,6 +269,32 @@ def test_a_journey_shows_the_session_that_began_before_its_range(store: Client) 
     assert journey(store, "Last survey answer", 7, 3600) == [{"answer": 0.5}]
 
 
+def test_a_long_journey_ends_with_its_newest_rows(store: Client) -> None:
+    turns = [
+        {"tenant": "t", "customer_key": 7, "event_id": f"e{n}", "event_time": at(n), "session_id": "s", "version": 1,
+         "speaker": "customer", "channel": ("chat", "voice")[n % 2]}
+        for n in range(1, 601)
+    ]  # fmt: skip
+    put(store, "journey", *[{key: turn[key] for key in turn if key != "session_id"} for turn in turns])
+    put(store, "trajectory", *turns)
+    put(store, "escalations", *[alert(f"a{n}", n) for n in range(1, 601)])
+    put(store, "sessions", *[session(f"s{n}", n + 60) for n in range(1, 601)])
+
+    for title, column, rows in (
+        ("Messages (", "Time", 500),
+        ("What was known", "Time", 500),
+        ("Sessions", "Started", 200),
+        ("Alerts (panel", "Raised", 200),
+        ("annotation Alerts", "time", 500),
+        ("annotation Channel changes", "time", 500),
+    ):
+        times = [row[column] for row in journey(store, title, 7, 3600)]
+        assert len(times) == rows, title
+        assert times == sorted(times, key=str), title
+        newest = END - 61 if title == "Sessions" else END - 1
+        assert times[-1].timestamp() == newest, title  # type: ignore[attr-defined]  # of a driver without types
+
+
 def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:
     rows = []
     for queue, early, late in (("billing", -0.2, 0.4), ("claims", 0.0, 0.1)):

@@ -130,7 +130,7 @@ def open_now() -> Json:
     return stat(
         6,
         "Open now",
-        "Alerts for supervisors that are neither resolved nor cleared.",
+        "Alerts for supervisors, raised in the last 7 days, that are neither resolved nor cleared.",
         f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE route = 'supervisor'",
         steps=((None, GOOD), (5, WATCH), (15, BAD)),
     )

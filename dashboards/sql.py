@@ -113,11 +113,11 @@ LEFT JOIN
 
 
 def open_alerts(where: str) -> str:
-    """Alerts of the last day that neither the job nor a supervisor has closed."""
+    """Alerts of the last seven days that neither the job nor a supervisor has closed; older ones nobody will answer."""
     return f"""
 SELECT *, dateDiff('second', raised_time, $__toTime) AS age_s
 FROM
-({indent(alerts(where, "$__toTime - INTERVAL 1 DAY"))}
+({indent(alerts(where, "$__toTime - INTERVAL 7 DAY"))}
 )
 WHERE state = 'active' AND closed_time IS NULL"""
 

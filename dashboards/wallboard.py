@@ -87,7 +87,8 @@ def critical_open() -> Json:
     return stat(
         4,
         "Critical alerts open",
-        "Alerts of level 3 for supervisors that nobody has closed and whose customer has not calmed down.",
+        "Alerts of level 3 for supervisors, raised in the last 7 days, that nobody has closed and whose customer has "
+        "not calmed down.",
         f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE level = 3 AND route = 'supervisor'",
         steps=((None, GOOD), (1, WATCH), (3, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
@@ -100,7 +101,7 @@ def longest_unanswered() -> Json:
     return stat(
         5,
         "Longest unanswered",
-        "Age of the oldest open supervisor alert that nobody has acknowledged.",
+        "Age of the oldest open supervisor alert of the last 7 days that nobody has acknowledged.",
         f"""
         SELECT toFloat64(maxOrNull(age_s)) AS seconds
         FROM ({open_alerts(WHERE)}
@@ -220,7 +221,8 @@ def alerts_by_age() -> Json:
     return table(
         10,
         "Open alerts by age (target: none over 10 min)",
-        "Open alerts for supervisors: how many of each level are how old, and how many nobody has answered.",
+        "Open alerts for supervisors, raised in the last 7 days: how many of each level are how old, and how many "
+        "nobody has answered.",
         f"""
         SELECT
             lane AS Level, countIf(known AND age_s < 120) AS `< 2 min`,

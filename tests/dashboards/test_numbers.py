@@ -207,6 +207,16 @@ def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:
     assert panel(store, "Per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
 
 
+def test_an_open_alert_stays_open_over_a_week_end(store: Client) -> None:
+    put(store, "escalations", alert("friday", 3 * 86400), alert("seen", 6 * 86400), alert("long ago", 8 * 86400))
+    put(store, "feedback", answer("seen", "acknowledged", 6 * 86400 - 60))
+
+    assert panel(store, "Critical alerts open") == [{"alerts": 2}]
+    assert panel(store, "Longest unanswered") == [{"seconds": 3 * 86400.0}]
+    assert panel(store, "Open now") == [{"alerts": 2}]
+    assert panel(store, "alert Critical alert unanswered") == [{"tenant": "t", "queue": "billing", "value": 1.0}]
+
+
 def test_answered_is_a_share_of_the_alerts_that_reached_a_supervisor(store: Client) -> None:
     put(store, "escalations", alert("sent", 600), alert("held", 500, state="suppressed"))
     put(store, "escalations", alert("cue", 400, route="agent"), alert("cue2", 300, route="agent"))

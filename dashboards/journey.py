@@ -327,7 +327,7 @@ def alert_marks() -> Json:
 
 
 def hop_marks() -> Json:
-    """Channel changes as marks across the graphs."""
+    """Channel changes as marks across the graphs; a survey is none, as in `hops`."""
     return annotation(
         "Channel changes",
         newest(
@@ -341,7 +341,7 @@ def hop_marks() -> Json:
                     event_time, event_id, toString(channel) AS channel,
                     lagInFrame(toString(channel)) OVER (PARTITION BY session_id ORDER BY event_time, event_id) AS before
                 FROM undertone.trajectory FINAL
-                WHERE $__timeFilter(event_time) AND {WHERE}
+                WHERE $__timeFilter(event_time) AND {WHERE} AND channel != 'survey'
             )
             WHERE before != '' AND before != channel
             """,

@@ -305,6 +305,18 @@ def test_a_long_journey_ends_with_its_newest_rows(store: Client) -> None:
         assert times[-1].timestamp() == newest, title  # type: ignore[attr-defined]  # of a driver without types
 
 
+def test_a_survey_is_no_change_of_channel(store: Client) -> None:
+    path = ("chat", "chat", "survey", "voice", "voice", "survey")
+    turns = [
+        {"tenant": "t", "customer_key": 7, "event_id": f"e{n}", "event_time": at(600 - n), "session_id": "s",
+         "version": 1, "speaker": "customer", "channel": channel}
+        for n, channel in enumerate(path)
+    ]  # fmt: skip
+    put(store, "trajectory", *turns)
+
+    assert [row["title"] for row in journey(store, "annotation Channel changes", 7, 3600)] == ["chat → voice"]
+
+
 def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:
     rows = []
     for queue, early, late in (("billing", -0.2, 0.4), ("claims", 0.0, 0.1)):

@@ -154,6 +154,38 @@ def test_the_password_is_sent_but_never_shown(grafana: Grafana, capsys: pytest.C
     assert "swordfish" not in "".join(capsys.readouterr())
 
 
+def test_a_password_that_changed_is_sent_again_when_asked_for(
+    grafana: Grafana, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = {"UNDERTONE_GRAFANA_STORE_PASSWORD": "marlin"}
+    assert run(grafana) == 0
+    grafana.writes.clear()
+    assert run(grafana, **new) == 0
+    assert grafana.writes == [], "Grafana tells nobody which password it has"
+    capsys.readouterr()
+
+    assert run(grafana, "--new-password", "--dry-run", **new) == 0
+    assert grafana.writes == []
+    assert run(grafana, "--new-password", **new) == 0
+
+    assert grafana.writes == ["PUT /api/datasources/uid/undertone-clickhouse"]
+    assert grafana.passwords == ["swordfish", "marlin"]
+    said = capsys.readouterr().out
+    assert "password: updated" in said
+    assert "marlin" not in said
+    assert run(grafana, **new) == 0
+    assert len(grafana.writes) == 1
+
+
+def test_a_store_out_of_reach_names_the_way_to_a_new_password(
+    grafana: Grafana, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(grafana) == 0
+    grafana.store_healthy = False
+    assert run(grafana) == 1
+    assert "--new-password" in capsys.readouterr().err
+
+
 FAULTS = {
     "wrong token": (Fault(401, b'{"message":"Invalid API key"}'), "UNDERTONE_GRAFANA_TOKEN"),
     "no rights": (Fault(403, b'{"message":"Access denied"}'), "needs the role"),
@@ -222,12 +254,13 @@ def test_an_address_that_is_none(url: str) -> None:
         (["--grafana-version", "8.5"], "not supported"),
         (["--store", "http://clickhouse"], "clickhouse://user@host:8123"),
         (["--notifications"], "UNDERTONE_ALERT_WEBHOOK"),
+        (["--new-password"], "UNDERTONE_GRAFANA_STORE_PASSWORD"),
     ],
 )
 def test_wrong_arguments_are_explained(
     arguments: list[str], said: str, grafana: Grafana, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(grafana, *arguments) == 1
+    assert run(grafana, *arguments, UNDERTONE_GRAFANA_STORE_PASSWORD="") == 1
     assert said in capsys.readouterr().err
     assert grafana.writes == []
 

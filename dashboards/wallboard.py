@@ -143,7 +143,7 @@ def queue_states() -> Json:
         f"{MIN_MESSAGES} messages. A block shows its worst minute, and of several organisations the worst.",
         f"""
         SELECT
-            $__timeInterval(minute) AS time, queue,
+            $__timeInterval(minute) AS time, queue, encodeURLComponent(queue) AS link,
             toInt8(max(multiIf(alarmed, 2, total < {MIN_MESSAGES}, -1, share >= {NEGATIVE_TARGET}, 1, 0))) AS state
         FROM ({queue_moods(WHERE, "$__fromTime")}
         )
@@ -154,7 +154,8 @@ def queue_states() -> Json:
         states_of,
         interval="5m",
         name="${__field.labels.queue}",
-        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.queue:percentencode}")}],
+        # Encoded by the query, because up to Grafana 10 `:percentencode` is ignored for labels.
+        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.link:raw}")}],
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from urllib.parse import quote
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from dashboards import wallboard
 from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, reject_share, survey_answers, wilson
 from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL as EVERY
@@ -172,6 +174,21 @@ def test_a_short_range_shows_the_same_15_minutes(title: str, store: Client) -> N
 
     assert now[3600]["value"] is not None
     assert now == dict.fromkeys(now, now[3600])
+
+
+def test_a_lane_leads_to_its_queue_whatever_its_name(store: Client) -> None:
+    name = "R&D: 100% + #1 / élite"
+    store.command(
+        f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END - 120}, 'UTC'), '{name}', 'chat', "
+        "30, 0, 0, 0, 0, 1, 1, 1, now64(3)"
+    )
+    lanes = next(panel for panel in wallboard.board()["panels"] if panel["type"] == "state-timeline")
+
+    (found,) = panel(store, "Queues over time")
+
+    assert found["queue"] == name
+    assert found["link"] == quote(name, safe="")
+    assert lanes["fieldConfig"]["defaults"]["links"][0]["url"].endswith("&var-queue=${__field.labels.link:raw}")
 
 
 def test_age_of_data(store: Client) -> None:

@@ -447,6 +447,16 @@ def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:
     assert any(row[1] is None and row[2] is not None for row in found), "cleared by the job, answered by nobody"
 
 
+def test_latency_is_shown_to_the_score_and_to_the_row(store: Client) -> None:
+    times = {"broker_time": at(60.5), "scored_time": at(60.4), "stored_time": at(56.5)}
+    put(store, "scored_events", *[message(n, 61, 0.0, **times) for n in range(3)])
+
+    (found,) = panel(store, "Kafka to score, and", 3600)
+
+    assert (found["p50"], found["p99"]) == (100, 100)
+    assert (found["row p50"], found["row p99"]) == (4.0, 4.0)
+
+
 def test_progress_counts_what_is_still_to_be_read_and_when_the_last_epoch_was(store: Client) -> None:
     rows = [
         {"topic": "e", "partition": 0, "committed_time": at(65), "position": 5, "end_offset": 900},

@@ -297,7 +297,7 @@ def test_a_journey_shows_the_session_that_began_before_its_range(store: Client) 
 
 
 def test_a_long_journey_ends_with_its_newest_rows(store: Client) -> None:
-    turns = [
+    turns: Rows = [
         {"tenant": "t", "customer_key": 7, "event_id": f"e{n}", "event_time": at(n), "session_id": "s", "version": 1,
          "speaker": "customer", "channel": ("chat", "voice")[n % 2]}
         for n in range(1, 601)
@@ -324,7 +324,7 @@ def test_a_long_journey_ends_with_its_newest_rows(store: Client) -> None:
 
 def test_a_survey_is_no_change_of_channel(store: Client) -> None:
     path = ("chat", "chat", "survey", "voice", "voice", "survey")
-    turns = [
+    turns: Rows = [
         {"tenant": "t", "customer_key": 7, "event_id": f"e{n}", "event_time": at(600 - n), "session_id": "s",
          "version": 1, "speaker": "customer", "channel": channel}
         for n, channel in enumerate(path)

@@ -1,6 +1,6 @@
 """Alert rules, where they are sent, and when they keep quiet.
 
-Each rule asks with the query of the panel it points at (`dashboards.sql`). A query returns text columns, which become
+Each rule asks with SQL that it shares with panels (`dashboards.sql`). A query returns text columns, which become
 labels, and exactly one number: more would be an error to Grafana. Rules watch queues and the pipeline, never single
 conversations: those are the job's own escalations, which reach supervisors by themselves.
 """

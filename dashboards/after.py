@@ -139,10 +139,11 @@ def begin_end() -> Json:
     return bars(
         8,
         "Begin and end, by queue",
-        f"Mean mood of the first and of the last quarter of a session. Queues with {MIN_MESSAGES} sessions and more.",
+        f"Mean mood of the first and of the last quarter of a session whose outcome is known. Queues with "
+        f"{MIN_MESSAGES} such sessions and more.",
         f"""
         SELECT toString(queue) AS queue, avg(begin) AS Begin, avg(end) AS End
-        FROM {ENDED}
+        FROM {ENDED} AND {KNOWN}
         GROUP BY queue
         HAVING count() >= {MIN_MESSAGES}
         ORDER BY End
@@ -456,7 +457,7 @@ def _hours() -> str:
 
 def _before_after_sql() -> str:
     names = "'Mood at the end', 'Shift', 'Soured share', 'Share with an alert', 'Survey answer'"
-    values = "final_level, shift, outcome = 'soured', escalations > 0, rating"
+    values = f"final_level, if({KNOWN}, shift, NULL), if({KNOWN}, outcome = 'soured', NULL), escalations > 0, rating"
     cells = ", ".join(
         f"anyIf(mean, mine = {mine} AND later = {later}) AS {name}, "
         f"anyIf(variance / nullIf(n, 0), mine = {mine} AND later = {later}) AS {name}_variance"

@@ -1,6 +1,6 @@
 """Alert rules, where they are sent, and when they keep quiet.
 
-Each rule asks with the query of the panel it points at (`dashboards.sql`). A query returns text columns, which become
+Each rule asks with SQL that it shares with panels (`dashboards.sql`). A query returns text columns, which become
 labels, and exactly one number: more would be an error to Grafana. Rules watch queues and the pipeline, never single
 conversations: those are the job's own escalations, which reach supervisors by themselves.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dashboards import escalations, pipeline, wallboard
 from dashboards.common import (
     ACKNOWLEDGE_TARGET_S,
+    ALARM_MEMORY_MIN,
     DATA_AGE_LIMIT_S,
     DATA_SOURCE_UID,
     DRIFT_LIMIT,
@@ -36,7 +37,7 @@ def negative_queue() -> Json:
         "Queue turned negative",
         negative_alarm(),
         above=0,
-        minutes=30,
+        minutes=ALARM_MEMORY_MIN,
         wait="1m",
         severity="warning",
         summary=f"{{{{ $labels.queue }}}}: {{{{ humanizePercentage $values.A.Value }}}} of messages negative "

@@ -1,7 +1,8 @@
 """Write the generated files: dashboards as JSON, provisioning as YAML. The same source gives the same bytes.
 
-python -m dashboards.build            write what changed
-python -m dashboards.build --check    write nothing, fail when a file is out of date
+python -m dashboards.build                       write what changed
+python -m dashboards.build --check               write nothing, fail when a file is out of date
+python -m dashboards.build --feedback-url URL    with links to your feedback page, which committed files cannot know
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dashboards.boards import ALL
@@ -22,10 +24,11 @@ SITES = {"": Site(), "-9.3": Site(grafana="9.3")}
 """Suffix of the folder -> the site it is for: today's Grafana, and the oldest that is supported."""
 
 
-def generated() -> dict[Path, str]:
+def generated(feedback_url: str = "") -> dict[Path, str]:
     """Path -> text of every generated file."""
     made: dict[Path, str] = {}
-    for suffix, site in SITES.items():
+    for suffix, version in SITES.items():
+        site = replace(version, feedback_url=feedback_url)
         for board in ALL:
             page = for_site(board(), site)
             made[ROOT / "dashboards" / f"generated{suffix}" / f"{page['uid']}.json"] = as_text(page)
@@ -41,9 +44,10 @@ def as_text(page: object) -> str:
     return json.dumps(page, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
 
 
-def outdated() -> list[Path]:
+def outdated(feedback_url: str = "") -> list[Path]:
     """Generated files that are not what the source says."""
-    return [path for path, text in generated().items() if not path.exists() or path.read_bytes() != text.encode()]
+    wanted = generated(feedback_url)
+    return [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text.encode()]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,9 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m dashboards.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="only say what is out of date; exit 1 when something is")
+    parser.add_argument(
+        "--feedback-url", default="", help="page that takes feedback on an alert (see flows.feedback --serve)"
+    )
     chosen = parser.parse_args(argv)
-    stale = outdated()
-    texts = generated()
+    stale = outdated(chosen.feedback_url)
+    texts = generated(chosen.feedback_url)
     for path in stale:
         print(f"{'out of date' if chosen.check else 'wrote'} {path.relative_to(ROOT)}")
         if not chosen.check:

@@ -30,6 +30,8 @@ MIN_AGENT_SESSIONS = 20
 """Fewer conversations than this never show an agent's figures, so that no single one can be guessed."""
 NEGATIVE_TARGET, NEGATIVE_LIMIT, NEGATIVE_CLEAR = 0.25, 0.40, 0.30
 """Share of negative messages: wanted below the first, alerting from the second until below the third."""
+ALARM_MEMORY_MIN = 360
+"""Minutes for which a queue between the two last marks stays in alarm."""
 ACKNOWLEDGE_TARGET_S = 120
 """An alert of the highest level should be acknowledged within so many seconds."""
 DATA_AGE_TARGET_S, DATA_AGE_LIMIT_S = 30, 120
@@ -141,6 +143,8 @@ def journey_link(title: str = "Open the customer's journey") -> Json:
     return {"title": title, "url": url, "targetBlank": False}
 
 
+ID_WIDTH = 240
+"""Pixels of an alert's id, which `flows.feedback --escalation` is given."""
 FEEDBACK_URL = "feedback:"
 """Start of a link to the page that takes feedback; `dashboards.site` puts the site's address in, or drops the link."""
 

@@ -9,6 +9,7 @@ from dashboards.common import (
     CHANNEL_COLOURS,
     FAIR,
     GOOD,
+    ID_WIDTH,
     INK,
     LEVEL_MAP,
     MUTED,
@@ -30,6 +31,8 @@ PRECISION_TARGET = 0.7
 SUPERVISORS = "greatest(1, toUInt32OrZero(${supervisors:singlequote}))"
 RAISED = f"SELECT * FROM undertone.escalations FINAL WHERE $__timeFilter(raised_time) AND {WHERE}"
 ANSWERED = alerts(WHERE)
+SENT = "route = 'supervisor' AND state != 'suppressed'"
+"""Alerts that reached a supervisor: neither cues to the agent nor held back."""
 LEVEL_COLOURS = (("1 watch", MUTED), ("2 frustrated", WATCH), ("3 critical", BAD))
 LEVEL_COUNTS = (
     "countIf(level = 1) AS `1 watch`, countIf(level = 2) AS `2 frustrated`, countIf(level = 3) AS `3 critical`"
@@ -43,7 +46,7 @@ def load_now() -> Json:
         f"Per supervisor-hour (target < {LOAD_TARGET})",
         "Alerts sent to supervisors in the range, divided by hours and by the number of supervisors typed in above.",
         f"""
-        SELECT countIf(route = 'supervisor' AND state != 'suppressed')
+        SELECT countIf({SENT})
             / greatest(dateDiff('second', $__fromTime, $__toTime) / 3600, 1 / 60) / {SUPERVISORS} AS load
         FROM ({RAISED})
         """,
@@ -62,7 +65,7 @@ def answer_time() -> Json:
         SELECT quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS seconds
         FROM ({ANSWERED}
         )
-        WHERE route = 'supervisor' AND state != 'suppressed' AND answered_time IS NOT NULL
+        WHERE {SENT} AND answered_time IS NOT NULL
         """,
         unit="dthms",
         steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (5 * ACKNOWLEDGE_TARGET_S, BAD)),
@@ -80,7 +83,7 @@ def resolve_time() -> Json:
         SELECT quantileOrNull(0.5)(dateDiff('second', raised_time, closed_time)) AS seconds
         FROM ({ANSWERED}
         )
-        WHERE route = 'supervisor' AND state != 'suppressed' AND closed_time IS NOT NULL
+        WHERE {SENT} AND closed_time IS NOT NULL
         """,
         unit="dthms",
         steps=((None, GOOD), (900, WATCH), (3600, BAD)),
@@ -127,7 +130,7 @@ def open_now() -> Json:
     return stat(
         6,
         "Open now",
-        "Alerts for supervisors that are neither resolved nor cleared.",
+        "Alerts for supervisors, raised in the last 7 days, that are neither resolved nor cleared.",
         f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE route = 'supervisor'",
         steps=((None, GOOD), (5, WATCH), (15, BAD)),
     )
@@ -146,7 +149,7 @@ def load_over_time() -> Json:
         f"""
         SELECT $__timeInterval(raised_time) AS time, {levels}
         FROM ({RAISED})
-        WHERE route = 'supervisor' AND state != 'suppressed'
+        WHERE {SENT}
         GROUP BY time
         ORDER BY time
         """,
@@ -171,7 +174,7 @@ def answer_time_over_time() -> Json:
             quantileOrNull(0.5)(dateDiff('second', raised_time, closed_time)) AS `resolved, median`
         FROM ({ANSWERED}
         )
-        WHERE route = 'supervisor' AND state != 'suppressed'
+        WHERE {SENT}
         GROUP BY time
         ORDER BY time
         """,
@@ -193,13 +196,13 @@ def by_rule() -> Json:
         9,
         "Rules: load, speed and precision",
         "Precision is good catches among judged alerts, with its 95% interval (Wilson): do not act on a wide one. "
-        "Cues went to the agent, alerts to a supervisor.",
+        "Cues went to the agent, alerts to a supervisor; answered are alerts, as nobody answers a cue.",
         f"""
         SELECT
-            rule AS Rule, rule_version AS Version, countIf(route = 'supervisor' AND state != 'suppressed') AS Alerts,
+            rule AS Rule, rule_version AS Version, countIf({SENT}) AS Alerts,
             countIf(route = 'agent' AND state != 'suppressed') AS Cues, countIf(state = 'suppressed') AS `Held back`,
-            countIf(answered_time IS NOT NULL) / count() AS Answered,
-            quantileOrNull(0.5)(dateDiff('second', raised_time, answered_time)) AS `Answered after`,
+            countIf({SENT} AND answered_time IS NOT NULL) / nullIf(Alerts, 0) AS Answered,
+            quantileOrNullIf(0.5)(dateDiff('second', raised_time, answered_time), {SENT}) AS `Answered after`,
             countIf(verdict != '') AS Judged, countIf(verdict = 'good_catch') AS good,
             good / nullIf(Judged, 0) AS Precision, {low} AS `from`, {high} AS `to`
         FROM ({indent(ANSWERED)}
@@ -264,8 +267,9 @@ def newest() -> Json:
     """The alerts themselves."""
     return table(
         13,
-        "Alerts (click: journey; verdict: answer)",
-        "Newest first. The excerpt is the message that raised the alert, without personal data, kept for 30 days.",
+        "Alerts (click the time or the reason to open the journey)",
+        "Newest first. The excerpt is the message that raised the alert, without personal data, kept for 30 days. The "
+        "last column is the id that an answer names; where a feedback page is set up, the verdict leads there.",
         f"""
         SELECT
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
@@ -289,7 +293,7 @@ def newest() -> Json:
             column("Answered after", unit="dthms", width=130),
             column("Verdict", links=feedback_links(), width=110),
             column("State", width=110),
-            column("Alert", hidden=True),
+            column("Alert", width=ID_WIDTH),
             column("Tenant", hidden=True),
             column("Customer", hidden=True),
         ],

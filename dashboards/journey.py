@@ -9,6 +9,7 @@ from dashboards.common import (
     CHANNEL_MAP,
     CHOSEN_CUSTOMER,
     GOOD,
+    ID_WIDTH,
     LEVEL_MAP,
     MOOD_STEPS,
     MUTED,
@@ -22,7 +23,7 @@ from dashboards.common import (
     value_map,
 )
 from dashboards.panels import column, lines, series, stat, states, table
-from dashboards.sql import Z, alerts, channel_code
+from dashboards.sql import Z, alerts, channel_code, newest
 
 UID = "undertone-journey"
 WHERE = f"{chosen('tenant')} AND customer_key = {CHOSEN_CUSTOMER}"
@@ -30,9 +31,13 @@ SESSIONS = f"""undertone.sessions FINAL
         WHERE (tenant, started_time, session_id) GLOBAL IN
         (
             SELECT tenant, started_time, session_id FROM undertone.sessions
-            WHERE $__timeFilter(started_time) AND {WHERE}
+            WHERE started_time >= $__fromTime - INTERVAL 2 DAY AND started_time <= $__toTime
+                AND ended_time >= $__fromTime AND {WHERE}
         )"""
-"""The customer's sessions. Without FINAL, finding them reads one column of the range; FINAL then reads only theirs."""
+"""The customer's sessions that reach into the range, as the wall finds them: a live one may have begun days ago.
+
+Without FINAL, finding them reads a few columns of the range; FINAL then reads only theirs.
+"""
 EMPTY = "choose a customer on another page, or widen the time range"
 LONGEST_LINE_MS = 6 * 3600 * 1000
 """Messages further apart are not joined by a line: nobody knows the mood in between."""
@@ -71,7 +76,7 @@ def hops() -> Json:
     return stat(
         3,
         "Channel changes",
-        "How often the customer moved from one channel to another within a session, in the range.",
+        "How often the customer moved from one channel to another within a session, in the sessions of the range.",
         f"SELECT sum(hops) AS hops FROM {SESSIONS}",
         steps=((None, GOOD), (2, WATCH)),
     )
@@ -169,16 +174,18 @@ def messages() -> Json:
     return table(
         8,
         "Messages (personal data removed)",
-        "The conversation in order, newest last. The text is kept for 30 days. Agents are pseudonyms.",
-        f"""
-        SELECT
-            event_time AS Time, channel AS Channel, speaker AS Who, text AS Message,
-            if(speaker = 'customer', score, NULL) AS Score, arrayStringConcat(tags, ', ') AS Tags, queue AS Queue
-        FROM undertone.journey FINAL
-        WHERE $__timeFilter(event_time) AND {WHERE}
-        ORDER BY Time
-        LIMIT 500
-        """,
+        "The last 500 messages of the range, newest last. The text is kept for 30 days. Agents are pseudonyms.",
+        newest(
+            f"""
+            SELECT
+                event_time AS Time, channel AS Channel, speaker AS Who, text AS Message,
+                if(speaker = 'customer', score, NULL) AS Score, arrayStringConcat(tags, ', ') AS Tags, queue AS Queue
+            FROM undertone.journey FINAL
+            WHERE $__timeFilter(event_time) AND {WHERE}
+            """,
+            "Time",
+            500,
+        ),
         columns=[
             column("Time", unit="dateTimeAsIso", width=170),
             column("Channel", width=80, mappings=[_channels()]),
@@ -197,19 +204,22 @@ def known_then() -> Json:
     return table(
         9,
         "What was known at each moment",
-        "The numbers that rules and screens had right after each message: nothing in a row comes from later messages.",
-        f"""
-        SELECT
-            event_time AS Time, channel AS Channel, customer_level AS Mood, customer_evidence AS Evidence,
-            level AS `This contact`, carried AS `Carried in`, trend AS Trend, slope AS `Slope / min`,
-            slope_low AS `from`, slope_high AS `to`, streak AS Streak, under_ms / 1000 AS `Time unhappy`,
-            response_ms / 1000 AS `Longest wait`, contacts_24h AS `Contacts 24 h`, late AS Late,
-            provisional AS Provisional
-        FROM undertone.trajectory FINAL
-        WHERE $__timeFilter(event_time) AND {WHERE} AND speaker = 'customer'
-        ORDER BY Time
-        LIMIT 500
-        """,
+        "The numbers that rules and screens had right after each of the last 500 messages: nothing in a row comes from "
+        "later messages.",
+        newest(
+            f"""
+            SELECT
+                event_time AS Time, channel AS Channel, customer_level AS Mood, customer_evidence AS Evidence,
+                level AS `This contact`, carried AS `Carried in`, trend AS Trend, slope AS `Slope / min`,
+                slope_low AS `from`, slope_high AS `to`, streak AS Streak, under_ms / 1000 AS `Time unhappy`,
+                response_ms / 1000 AS `Longest wait`, contacts_24h AS `Contacts 24 h`, late AS Late,
+                provisional AS Provisional
+            FROM undertone.trajectory FINAL
+            WHERE $__timeFilter(event_time) AND {WHERE} AND speaker = 'customer'
+            """,
+            "Time",
+            500,
+        ),
         columns=[
             column("Time", unit="dateTimeAsIso", width=170),
             column("Channel", width=80, mappings=[_channels()]),
@@ -232,16 +242,20 @@ def sessions() -> Json:
     return table(
         10,
         "Sessions",
-        "One row a session across channels: how it began, how it ended, and the customer's own rating.",
-        f"""
-        SELECT
-            started_time AS Started, dateDiff('second', started_time, ended_time) AS Length,
-            arrayStringConcat(channels, ' → ') AS Path, messages AS Messages, carried AS `Carried in`, begin AS Begin,
-            end AS End, outcome AS Outcome, low AS `Low point`, escalations AS Alerts, rating AS Rating, state AS State
-        FROM {SESSIONS}
-        ORDER BY Started
-        LIMIT 200
-        """,
+        "One row a session across channels that reaches into the range: how it began, how it ended, and the customer's "
+        "own rating.",
+        newest(
+            f"""
+            SELECT
+                started_time AS Started, dateDiff('second', started_time, ended_time) AS Length,
+                arrayStringConcat(channels, ' → ') AS Path, messages AS Messages, carried AS `Carried in`,
+                begin AS Begin, end AS End, outcome AS Outcome, low AS `Low point`, escalations AS Alerts,
+                rating AS Rating, state AS State
+            FROM {SESSIONS}
+            """,
+            "Started",
+            200,
+        ),
         columns=[
             column("Started", unit="dateTimeAsIso", width=170),
             column("Length", unit="dthms"),
@@ -261,18 +275,20 @@ def alerts_of_customer() -> Json:
         11,
         "Alerts",
         "Why each alert was raised, on what evidence, and what became of it.",
-        f"""
-        SELECT
-            raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
-            dateDiff('second', raised_time, answered_time) AS `Answered after`,
-            dateDiff('second', raised_time, closed_time) AS `Closed after`,
-            if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
-            escalation_id AS Alert, tenant AS Tenant
-        FROM ({alerts(WHERE)}
-        )
-        ORDER BY Raised
-        LIMIT 200
-        """,
+        newest(
+            f"""
+            SELECT
+                raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason,
+                excerpt AS Excerpt, dateDiff('second', raised_time, answered_time) AS `Answered after`,
+                dateDiff('second', raised_time, closed_time) AS `Closed after`,
+                if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
+                escalation_id AS Alert, tenant AS Tenant
+            FROM ({alerts(WHERE)}
+            )
+            """,
+            "Raised",
+            200,
+        ),
         columns=[
             column("Raised", unit="dateTimeAsIso", width=170),
             column("Level", mappings=[LEVEL_MAP], width=110),
@@ -283,7 +299,7 @@ def alerts_of_customer() -> Json:
             column("Closed after", unit="dthms", width=130),
             column("Verdict", links=feedback_links(), width=110),
             column("State", width=110),
-            column("Alert", hidden=True),
+            column("Alert", width=ID_WIDTH),
             column("Tenant", hidden=True),
         ],
         empty="no alert about this customer in this time range",
@@ -294,40 +310,44 @@ def alert_marks() -> Json:
     """Alerts as marks across the graphs."""
     return annotation(
         "Alerts",
-        f"""
-        SELECT
-            raised_time AS time, coalesce(closed_time, raised_time) AS timeEnd,
-            concat('Level ', toString(level), ': ', rule) AS title, reason AS text, concat('alert,', route) AS tags,
-            escalation_id AS id
-        FROM ({alerts(WHERE)}
-        )
-        WHERE state != 'suppressed'
-        ORDER BY time
-        LIMIT 500
-        """,
+        newest(
+            f"""
+            SELECT
+                raised_time AS time, coalesce(closed_time, raised_time) AS timeEnd,
+                concat('Level ', toString(level), ': ', rule) AS title, reason AS text, concat('alert,', route) AS tags,
+                escalation_id AS id
+            FROM ({alerts(WHERE)}
+            )
+            WHERE state != 'suppressed'
+            """,
+            "time",
+            500,
+        ),
     )
 
 
 def hop_marks() -> Json:
-    """Channel changes as marks across the graphs."""
+    """Channel changes as marks across the graphs; a survey is none, as in `hops`."""
     return annotation(
         "Channel changes",
-        f"""
-        SELECT
-            event_time AS time, event_time AS timeEnd, concat(before, ' → ', channel) AS title,
-            'The customer changed the channel' AS text, 'hop' AS tags, event_id AS id
-        FROM
-        (
+        newest(
+            f"""
             SELECT
-                event_time, event_id, toString(channel) AS channel,
-                lagInFrame(toString(channel)) OVER (PARTITION BY session_id ORDER BY event_time, event_id) AS before
-            FROM undertone.trajectory FINAL
-            WHERE $__timeFilter(event_time) AND {WHERE}
-        )
-        WHERE before != '' AND before != channel
-        ORDER BY time
-        LIMIT 500
-        """,
+                event_time AS time, event_time AS timeEnd, concat(before, ' → ', channel) AS title,
+                'The customer changed the channel' AS text, 'hop' AS tags, event_id AS id
+            FROM
+            (
+                SELECT
+                    event_time, event_id, toString(channel) AS channel,
+                    lagInFrame(toString(channel)) OVER (PARTITION BY session_id ORDER BY event_time, event_id) AS before
+                FROM undertone.trajectory FINAL
+                WHERE $__timeFilter(event_time) AND {WHERE} AND channel != 'survey'
+            )
+            WHERE before != '' AND before != channel
+            """,
+            "time",
+            500,
+        ),
         VIOLET,
     )
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from dashboards.common import DATA_SOURCE, GOOD, Json, Steps, empty_map, target, thresholds
+from dashboards.common import BAD, DATA_SOURCE, GOOD, MUTED, Json, Steps, empty_map, target, thresholds
 
 _PLAIN: Steps = ((None, GOOD),)
 NOTHING = "nothing in this time range"
 _BLANK: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": "-"}]}
 """What a single missing value shows: `noValue` of the panel is the sentence for a panel without any."""
+_GAP: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": ""}]}
+"""The same in lanes, where a gap shows itself: the legend lists every text that is not empty."""
 LEAST_WIDTH = 90
 """Pixels of a column without a width of its own, at least: Grafana's 150 makes tables wider than their panels."""
 
@@ -225,12 +227,15 @@ def states(
     show: Literal["auto", "always", "never"] = "auto",
     empty: str = NOTHING,
 ) -> Json:
-    """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour."""
+    """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour.
+
+    The colour is fixed and shows only where the mapping has none: by thresholds, Grafana would put each value's
+    threshold in its place before it merges equal ones, and no mapping would be asked.
+    """
     defaults: Json = {
-        "color": {"mode": "thresholds"},
+        "color": {"mode": "fixed", "fixedColor": MUTED},
         "custom": {"fillOpacity": 90, "lineWidth": 0, "spanNulls": False},
         "mappings": [mapping],
-        "thresholds": thresholds(((None, "transparent"),)),
         "links": list(links),
         "noValue": empty,
     }
@@ -245,7 +250,7 @@ def states(
         "tooltip": {"mode": "single", "sort": "none"},
     }
     return _panel(
-        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (_BLANK,), interval
+        id, "state-timeline", title, description, [target(sql, "timeseries")], defaults, options, (_GAP,), interval
     )
 
 
@@ -263,7 +268,10 @@ def bars(
     limits: tuple[float | None, float | None] = (None, None),
     empty: str = NOTHING,
 ) -> Json:
-    """One bar for each row: the first column is text, every other column a number."""
+    """One bar for each row: the first column is text, every other column a number.
+
+    Several numbers are told apart by their colours, which `overrides` give, and a legend.
+    """
     defaults: Json = {
         "unit": unit,
         "color": {"mode": "palette-classic" if stacked else "thresholds"},
@@ -283,17 +291,22 @@ def bars(
         "groupWidth": 0.8,
         "xTickLabelRotation": 0,
         "xTickLabelSpacing": 0,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": stacked, "calcs": []},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": bool(overrides), "calcs": []},
         "tooltip": {"mode": "multi", "sort": "none"},
     }
     return _panel(id, "barchart", title, description, [target(sql, "table")], defaults, options, (_BLANK, *overrides))
 
 
 def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> Json:  # noqa: A002
-    """The alert rules with these labels that are firing or about to."""
+    """How many alert rules with these labels are firing or about to; a link leads to the rules.
+
+    As a list each would be 70 pixels high, and a wall nobody scrolls. Colours are known to Grafana 13 and later.
+    """
     matchers = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
     options = {
-        "viewMode": "list",
+        "viewMode": "stat",
+        "statColorMode": "background",
+        "statThresholds": thresholds(((None, GOOD), (1, BAD))),
         "groupMode": "default",
         "groupBy": [],
         "maxItems": 8,
@@ -303,7 +316,14 @@ def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> 
         "alertInstanceLabelFilter": f"{{{matchers}}}",
         "stateFilter": {"firing": True, "pending": True, "noData": True, "error": True, "normal": False},
     }
-    return {"id": id, "type": "alertlist", "title": title, "description": description, "options": options}
+    return {
+        "id": id,
+        "type": "alertlist",
+        "title": title,
+        "description": description,
+        "links": [{"title": "Which ones", "url": "/alerting/list", "targetBlank": False}],
+        "options": options,
+    }
 
 
 def _panel(

@@ -3,8 +3,9 @@
     python -m dashboards.publish --url https://grafana.example.org --dry-run
 
 The token comes from UNDERTONE_GRAFANA_TOKEN (a service account with the role Admin), the password of the data source
-from UNDERTONE_GRAFANA_STORE_PASSWORD. Publishing twice changes nothing the second time. Objects that Grafana reads
-from provisioning files are left alone, because Grafana refuses to change them from outside.
+from UNDERTONE_GRAFANA_STORE_PASSWORD. Publishing twice changes nothing the second time. Grafana does not tell which
+password it has: after a change of it, publish once with --new-password. Objects that Grafana reads from provisioning
+files are left alone, because Grafana refuses to change them from outside.
 """
 
 from __future__ import annotations
@@ -38,9 +39,16 @@ class Step:
     """Why it is left alone, when it is."""
 
 
-def plan(client: Client, site: Site, password: str = "", webhook: str = "", notifications: bool = False) -> list[Step]:
+def plan(
+    client: Client,
+    site: Site,
+    password: str = "",
+    webhook: str = "",
+    notifications: bool = False,
+    new_password: bool = False,
+) -> list[Step]:
     """Compare the server with what we want, in the order in which things need each other."""
-    steps = [_folder(client), _data_source(client, site, password)]
+    steps = [_folder(client), _data_source(client, site, password, new_password)]
     steps += [_dashboard(client, for_site(board(), site)) for board in ALL]
     if notifications:
         steps += [_contact_point(client, point) for point in contact_points(webhook)]
@@ -77,7 +85,9 @@ def check_store(client: Client, say: Callable[[str], object] = print) -> None:
         client.datasources.uid[DATA_SOURCE_UID].health()
     except GrafanaError as error:
         raise GrafanaError(
-            f"all is published, but Grafana does not reach ClickHouse:\n  {error}", error.status
+            f"all is published, but Grafana does not reach ClickHouse:\n  {error}\n"
+            "  (if the password changed, publish once with --new-password)",
+            error.status,
         ) from error
     say("Grafana reaches ClickHouse")
 
@@ -101,7 +111,7 @@ def _folder(client: Client) -> Step:
     return Step(name, differences, lambda: client.folders[FOLDER_UID].replace(title=FOLDER_TITLE, overwrite=True))
 
 
-def _data_source(client: Client, site: Site, password: str) -> Step:
+def _data_source(client: Client, site: Site, password: str, new_password: bool) -> Step:
     wanted = data_source(site)
     there = _found(client.datasources.uid[DATA_SOURCE_UID])
     name = f"data source {wanted['name']!r}"
@@ -114,6 +124,8 @@ def _data_source(client: Client, site: Site, password: str) -> Step:
     differences = changes({key: value for key, value in wanted.items() if key != "secureJsonData"}, there)
     if password and not there.get("secureJsonFields", {}).get("password"):
         differences.append("password: not set -> set")
+    elif new_password:
+        differences.append("password: updated")
     return Step(name, differences, lambda: client.datasources.uid[DATA_SOURCE_UID].replace(**wanted))
 
 
@@ -202,6 +214,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--feedback-url", default="", help="page that takes feedback on an alert (see flows.feedback --serve)"
     )
+    parser.add_argument(
+        "--new-password", action="store_true", help="send the data source's password although Grafana has one"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would change, change nothing")
     parser.add_argument(
         "--notifications",
@@ -241,6 +256,9 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         site = _site(chosen)
         if chosen.notifications and not webhook:
             raise ValueError("UNDERTONE_ALERT_WEBHOOK: --notifications needs the address that alerts are sent to")
+        password = environ.get("UNDERTONE_GRAFANA_STORE_PASSWORD", "")
+        if chosen.new_password and not password:
+            raise ValueError("UNDERTONE_GRAFANA_STORE_PASSWORD: --new-password sends what it holds, and it is empty")
         client = Client(
             chosen.url,
             token,
@@ -248,8 +266,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
             verify=chosen.ca_file or True,
             keep_editable=chosen.keep_editable,
         )
-        password = environ.get("UNDERTONE_GRAFANA_STORE_PASSWORD", "")
-        publish(plan(client, site, password, webhook, chosen.notifications), chosen.dry_run)
+        steps = plan(client, site, password, webhook, chosen.notifications, chosen.new_password)
+        publish(steps, chosen.dry_run)
         if not chosen.dry_run:
             check_store(client)
     except (GrafanaError, ValueError) as error:

@@ -1,4 +1,7 @@
-"""SQL that panels and alert rules share, so that an alert never counts differently from the panel it points at.
+"""SQL that panels and alert rules share, so that an alert does not count differently from the panel it points at.
+
+Age of data, last epoch, drift and the state of a queue are one query for both. Two rules point at a panel that lists
+what they count: critical alerts without an answer at the list of alerts, rejected records at their reasons.
 
 Each function returns a query or a part of one. `where` is a condition on the dashboard's variables (`common.chosen`)
 or, in alert rules, which know no variables, `ALL`. "Now" is always `$__toTime`, the end of the time range: the same
@@ -7,7 +10,7 @@ page then shows what was on the wall yesterday at 10:42.
 
 from __future__ import annotations
 
-from dashboards.common import CHANNEL_CODES, MIN_MESSAGES, NEGATIVE_CLEAR, NEGATIVE_LIMIT
+from dashboards.common import ALARM_MEMORY_MIN, CHANNEL_CODES, MIN_MESSAGES, NEGATIVE_CLEAR, NEGATIVE_LIMIT, tidy
 
 ALL = "1 = 1"
 SCORED = "speaker = 'customer' AND kind = 'utterance' AND skipped = ''"
@@ -25,6 +28,19 @@ def indent(sql: str, spaces: int = 4) -> str:
     return sql.replace("\n", "\n" + " " * spaces)
 
 
+def newest(rows: str, time: str, limit: int) -> str:
+    """The rows with the latest `time`, in the order of time: `ORDER BY ... LIMIT` alone keeps the oldest."""
+    return f"""
+SELECT *
+FROM
+(
+    {indent(tidy(rows))}
+    ORDER BY {time} DESC
+    LIMIT {limit}
+)
+ORDER BY {time}"""
+
+
 def wilson(good: str, total: str) -> tuple[str, str]:
     """SQL of the ends of the 95% Wilson interval of a share; NULL when there is nothing to take a share of."""
     share = f"({good}) / ({total})"
@@ -40,8 +56,10 @@ def rolling(value: str, where: str) -> str:
     """One value a minute over the last 15 minutes each, minutes without messages included.
 
     `value` is an expression of the sums `messages`, `negatives`, `score_sum`, `weight_sum`; it is NULL while the
-    15 minutes hold too few messages to say anything.
+    15 minutes hold too few messages to say anything. A range of minutes is read from half an hour before its end, so
+    that the last value is of 15 minutes whatever was chosen.
     """
+    since = "least($__fromTime, $__toTime - INTERVAL 30 MINUTE)"
     sums = "messages", "negatives", "score_sum", "weight_sum"
     window = "ROWS BETWEEN 14 PRECEDING AND CURRENT ROW"
     windows = ", ".join(f"sum(m_{name}) OVER (ORDER BY time {window}) AS {name}" for name in sums)
@@ -55,9 +73,9 @@ FROM
     (
         SELECT minute AS time, {minutes}
         FROM undertone.rollup_1m FINAL
-        WHERE $__timeFilter(minute) AND {where}
+        WHERE minute >= {since} AND minute <= $__toTime AND {where}
         GROUP BY time
-        ORDER BY time WITH FILL FROM toStartOfMinute($__fromTime) TO toStartOfMinute($__toTime) STEP 60
+        ORDER BY time WITH FILL FROM toStartOfMinute({since}) TO toStartOfMinute($__toTime) STEP 60
     )
 )
 WHERE time < toStartOfMinute($__toTime)
@@ -95,11 +113,11 @@ LEFT JOIN
 
 
 def open_alerts(where: str) -> str:
-    """Alerts of the last day that neither the job nor a supervisor has closed."""
+    """Alerts of the last seven days that neither the job nor a supervisor has closed; older ones nobody will answer."""
     return f"""
 SELECT *, dateDiff('second', raised_time, $__toTime) AS age_s
 FROM
-({indent(alerts(where, "$__toTime - INTERVAL 1 DAY"))}
+({indent(alerts(where, "$__toTime - INTERVAL 7 DAY"))}
 )
 WHERE state = 'active' AND closed_time IS NULL"""
 
@@ -151,43 +169,57 @@ WHERE committed_time >= $__toTime - INTERVAL 1 DAY AND committed_time <= $__toTi
 HAVING count() > 0"""
 
 
-def negative_alarm() -> str:
-    """Queues whose 5-minute share of negative messages passed the limit and has not come back under the clear mark.
+def queue_moods(where: str, since: str) -> str:
+    """Each queue at each minute with messages: columns tenant, queue, minute, total, share and alarmed.
 
-    The value is that share while the alarm is on, and 0 while it is off: hysteresis in the query, which every
-    version of Grafana can evaluate and which a restart of Grafana does not forget.
+    `share` is the negative share of the `total` messages of the 5 minutes up to then. `alarmed` says whether the
+    queue's alarm is on: its share passed the limit within the last 6 hours and has not come back under the clear mark,
+    and no more than 10 minutes ago there were messages enough to tell. Hysteresis in the query is what every version
+    of Grafana can evaluate, and what a restart of Grafana does not forget. Rows before `since` are there to remember.
     """
     return f"""
-SELECT tenant, queue, toFloat64(if(last_high > last_low, argMax(share, time), 0)) AS value
+SELECT
+    tenant, queue, minute, total, share,
+    high > low AND high >= minute - INTERVAL {ALARM_MEMORY_MIN} MINUTE AND known >= minute - INTERVAL 10 MINUTE
+        AS alarmed
 FROM
 (
     SELECT
-        tenant, queue, time, share,
-        maxIf(time, share >= {NEGATIVE_LIMIT}) OVER (PARTITION BY tenant, queue) AS last_high,
-        maxIf(time, share < {NEGATIVE_CLEAR}) OVER (PARTITION BY tenant, queue) AS last_low
+        tenant, queue, minute, total, share,
+        maxIf(minute, total >= {MIN_MESSAGES} AND share >= {NEGATIVE_LIMIT}) OVER so_far AS high,
+        maxIf(minute, total >= {MIN_MESSAGES} AND share < {NEGATIVE_CLEAR}) OVER so_far AS low,
+        maxIf(minute, total >= {MIN_MESSAGES}) OVER so_far AS known
     FROM
     (
-        SELECT tenant, queue, minute AS time, negative / total AS share
+        SELECT
+            tenant, queue, minute, sum(messages) OVER last_minutes AS total,
+            sum(negatives) OVER last_minutes / total AS share
         FROM
         (
-            SELECT
-                tenant, queue, minute,
-                sum(negatives) OVER last_minutes AS negative, sum(messages) OVER last_minutes AS total
-            FROM
-            (
-                SELECT tenant, queue, minute, sum(negatives) AS negatives, sum(messages) AS messages
-                FROM undertone.rollup_1m FINAL
-                WHERE $__timeFilter(minute)
-                GROUP BY tenant, queue, minute
-            )
-            WINDOW last_minutes AS
-                (PARTITION BY tenant, queue ORDER BY minute RANGE BETWEEN 299 PRECEDING AND CURRENT ROW)
+            SELECT tenant, queue, minute, sum(m.messages) AS messages, sum(m.negatives) AS negatives
+            FROM undertone.rollup_1m AS m FINAL
+            WHERE minute >= {since} - INTERVAL {ALARM_MEMORY_MIN + 5} MINUTE AND minute <= $__toTime AND {where}
+            GROUP BY tenant, queue, minute
+            HAVING messages > 0
         )
-        WHERE total >= {MIN_MESSAGES}
+        WINDOW last_minutes AS
+            (PARTITION BY tenant, queue ORDER BY minute RANGE BETWEEN 299 PRECEDING AND CURRENT ROW)
     )
+    WINDOW so_far AS (PARTITION BY tenant, queue ORDER BY minute)
+)"""
+
+
+def negative_alarm() -> str:
+    """Queues that had messages in the last 10 minutes, with their negative share while the alarm is on, and else 0."""
+    return f"""
+SELECT
+    tenant, queue,
+    toFloat64(if(argMax(alarmed, minute), argMaxIf(share, minute, total >= {MIN_MESSAGES}), 0)) AS value
+FROM
+({indent(queue_moods(ALL, "$__toTime"))}
 )
-GROUP BY tenant, queue, last_high, last_low
-HAVING max(time) >= $__toTime - INTERVAL 10 MINUTE"""
+GROUP BY tenant, queue
+HAVING max(minute) >= $__toTime - INTERVAL 10 MINUTE"""
 
 
 def drift(where: str, minimum: int = 200) -> str:
@@ -226,20 +258,28 @@ GROUP BY channel
 ORDER BY psi DESC"""
 
 
-def reject_share(where: str = ALL) -> str:
-    """Share of the records of each topic that could not be accepted."""
+def records() -> str:
+    """Records of the range by topic, and the bad ones among them, which could not be accepted.
+
+    Of all organisations and channels: whose a record is that could not be read, nobody knows.
+    """
+    return f"""
+SELECT topic, count() AS total, 0 AS bad
+FROM {scored("$__fromTime", ALL)}
+GROUP BY topic
+UNION ALL
+SELECT topic, count() AS total, count() AS bad
+FROM undertone.dead_letters FINAL
+WHERE $__timeFilter(broker_time)
+GROUP BY topic"""
+
+
+def reject_share() -> str:
+    """Share of the records of each topic that could not be accepted, from 100 records on."""
     return f"""
 SELECT topic, toFloat64(sum(bad) / sum(total)) AS share
 FROM
-(
-    SELECT topic, count() AS total, 0 AS bad
-    FROM {scored("$__fromTime", where)}
-    GROUP BY topic
-    UNION ALL
-    SELECT topic, count() AS total, count() AS bad
-    FROM undertone.dead_letters FINAL
-    WHERE $__timeFilter(broker_time)
-    GROUP BY topic
+({indent(records())}
 )
 GROUP BY topic
 HAVING sum(total) >= 100"""

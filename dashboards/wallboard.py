@@ -12,6 +12,7 @@ from dashboards.common import (
     LEVEL_MAP,
     MIN_MESSAGES,
     MOOD_STEPS,
+    NEGATIVE_CLEAR,
     NEGATIVE_LIMIT,
     NEGATIVE_TARGET,
     TAGS,
@@ -25,7 +26,7 @@ from dashboards.common import (
     value_map,
 )
 from dashboards.panels import alerts, column, stat, states, table
-from dashboards.sql import data_age, heard, open_alerts, rolling
+from dashboards.sql import data_age, heard, open_alerts, queue_moods, rolling
 
 UID = "undertone-wallboard"
 WHERE = chosen("tenant", "queue")
@@ -86,7 +87,8 @@ def critical_open() -> Json:
     return stat(
         4,
         "Critical alerts open",
-        "Alerts of level 3 for supervisors that nobody has closed and whose customer has not calmed down.",
+        "Alerts of level 3 for supervisors, raised in the last 7 days, that nobody has closed and whose customer has "
+        "not calmed down.",
         f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE level = 3 AND route = 'supervisor'",
         steps=((None, GOOD), (1, WATCH), (3, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
@@ -99,7 +101,7 @@ def longest_unanswered() -> Json:
     return stat(
         5,
         "Longest unanswered",
-        "Age of the oldest open supervisor alert that nobody has acknowledged.",
+        "Age of the oldest open supervisor alert of the last 7 days that nobody has acknowledged.",
         f"""
         SELECT toFloat64(maxOrNull(age_s)) AS seconds
         FROM ({open_alerts(WHERE)}
@@ -129,31 +131,31 @@ def age_of_data() -> Json:
 
 
 def queue_states() -> Json:
-    """How each queue went, in blocks of five minutes."""
+    """How each queue went, in blocks of five minutes; angry means that its alarm was on."""
     states_of = value_map(
         {"0": ("calm", GOOD), "1": ("watch", WATCH), "2": ("angry", BAD), "-1": ("too few", "#DDDDDD")}
     )
     return states(
         7,
         "Queues over time",
-        f"Per queue: calm below {NEGATIVE_TARGET:.0%} negative, watch from there, angry from {NEGATIVE_LIMIT:.0%}; "
-        f"too few below {MIN_MESSAGES // 2} messages in a block.",
+        f"Per queue, by the negative share of 5 minutes: watch from {NEGATIVE_TARGET:.0%}, angry from "
+        f"{NEGATIVE_LIMIT:.0%} until below {NEGATIVE_CLEAR:.0%}, which is when the alarm is on; too few below "
+        f"{MIN_MESSAGES} messages. A block shows its worst minute, and of several organisations the worst.",
         f"""
         SELECT
-            $__timeInterval(minute) AS time, queue,
-            toInt8(multiIf(sum(messages) < {MIN_MESSAGES // 2}, -1,
-                sum(negatives) >= {NEGATIVE_LIMIT} * sum(messages), 2,
-                sum(negatives) >= {NEGATIVE_TARGET} * sum(messages), 1, 0)) AS state
-        FROM undertone.rollup_1m FINAL
-        WHERE $__timeFilter(minute) AND {WHERE}
+            $__timeInterval(minute) AS time, queue, encodeURLComponent(queue) AS link,
+            toInt8(max(multiIf(alarmed, 2, total < {MIN_MESSAGES}, -1, share >= {NEGATIVE_TARGET}, 1, 0))) AS state
+        FROM ({queue_moods(WHERE, "$__fromTime")}
+        )
+        WHERE $__timeFilter(minute)
         GROUP BY time, queue
-        HAVING sum(messages) > 0
         ORDER BY time, queue
         """,
         states_of,
         interval="5m",
         name="${__field.labels.queue}",
-        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.queue:percentencode}")}],
+        # Encoded by the query, because up to Grafana 10 `:percentencode` is ignored for labels.
+        links=[{"title": "After the conversation: this queue", "url": _after("${__field.labels.link:raw}")}],
     )
 
 
@@ -220,7 +222,8 @@ def alerts_by_age() -> Json:
     return table(
         10,
         "Open alerts by age (target: none over 10 min)",
-        "Open alerts for supervisors: how many of each level are how old, and how many nobody has answered.",
+        "Open alerts for supervisors, raised in the last 7 days: how many of each level are how old, and how many "
+        "nobody has answered.",
         f"""
         SELECT
             lane AS Level, countIf(known AND age_s < 120) AS `< 2 min`,
@@ -247,11 +250,12 @@ def alerts_by_age() -> Json:
 
 
 def firing() -> Json:
-    """Alert rules on queues and on the pipeline that fire now."""
+    """Number of alert rules on queues and on the pipeline that fire now."""
     return alerts(
         11,
-        "Alarms on queues and pipeline",
-        "Rules that watch whole queues, unanswered alerts and the pipeline itself. Empty is good.",
+        "Alarms on queues and pipeline (target 0)",
+        "How many of the rules that watch whole queues, unanswered alerts and the pipeline itself fire or are about "
+        "to. The link in the corner leads to them.",
         {"product": "undertone"},
     )
 

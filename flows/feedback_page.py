@@ -7,6 +7,7 @@ is for the inside of a network, behind whatever signs people in; by itself it kn
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -20,6 +21,11 @@ from flows.feedback import ACTIONS, Send, feedback
 from flows.sender import NotSentError
 
 MAX_BODY = 4096
+ESCALATION_ID = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{12})?")
+"""A customer, a dash and an alert; alerts of the job's first version have 16 digits and no dash."""
+_NO_ALERT = (
+    "There is no alert here that could be answered: a row on the wall may have none yet, and its link then names none."
+)
 _STYLE = "body{font:18px system-ui;margin:3rem auto;max-width:34rem}button,input{font:inherit;padding:.4rem .8rem}"
 
 
@@ -36,10 +42,12 @@ def page_server(
         def do_GET(self) -> None:
             """Ask."""
             asked = _fields(urlsplit(self.path).query)
-            if asked.get("action") not in ACTIONS or not asked.get("escalation"):
+            if asked.get("action") not in ACTIONS:
                 self._reply(400, "This link is not complete: it needs an escalation and an action.")
-                return
-            self._reply(200, _form(asked, ticket))
+            elif not ESCALATION_ID.fullmatch(asked.get("escalation", "")):
+                self._reply(400, _NO_ALERT)
+            else:
+                self._reply(200, _form(asked, ticket))
 
         def do_POST(self) -> None:
             """Send what the form says."""
@@ -102,10 +110,11 @@ def _form(asked: dict[str, str], ticket: str) -> str:
 
 
 def _deliver(said: dict[str, str], send: Send, at: datetime) -> tuple[int, str]:
+    named = said.get("escalation", "")
+    if not ESCALATION_ID.fullmatch(named):
+        return 400, f"<p>Not sent: {_NO_ALERT}</p>"
     try:
-        record = feedback(
-            said.get("escalation", ""), said.get("action", ""), said.get("by", ""), said.get("tenant", ""), at
-        )
+        record = feedback(named, said.get("action", ""), said.get("by", ""), said.get("tenant", ""), at)
         send(record)
     except msgspec.ValidationError as error:
         return 400, f"<p>Not sent: {escape(str(error))}</p>"

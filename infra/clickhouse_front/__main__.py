@@ -16,8 +16,12 @@ EPILOG = """examples:
   UNDERTONE_STORE=clickhouse://undertone@127.0.0.1:8123/undertone python -m infra.launch
   curl 'http://127.0.0.1:8123/?query=SELECT+count()+FROM+undertone.v_messages'
 
-In Grafana, add a ClickHouse data source: host 127.0.0.1, port 8123, protocol HTTP, user grafana (who can only read).
-When UNDERTONE_STORE_PASSWORD is set, every user needs that password.
+Grafana on this machine, with the ClickHouse plugin: one command makes the data source that the pages name, for the
+user grafana (who can only read), the pages and the alarms. It needs a service account's token in
+UNDERTONE_GRAFANA_TOKEN (docs/supervisors.md):
+  python -m dashboards.publish --url http://localhost:3000 --store clickhouse://grafana@127.0.0.1:8123
+When UNDERTONE_STORE_PASSWORD is set, every user needs that password; give it to the command in
+UNDERTONE_GRAFANA_STORE_PASSWORD.
 
 limits: one process owns the folder while this runs; no roles, row policies or quotas; a result is held in memory
 before it is sent; a client that leaves does not stop its query. For more, run a ClickHouse server."""

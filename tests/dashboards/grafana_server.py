@@ -53,6 +53,8 @@ class Grafana:
     groups: dict[tuple[str, str], Json] = field(default_factory=dict)
     contact_points: dict[str, Json] = field(default_factory=dict)
     mute_timings: dict[str, Json] = field(default_factory=dict)
+    passwords: list[str] = field(default_factory=list)
+    """Passwords of the data source that were sent; Grafana gives none back."""
     policy: Json = field(default_factory=lambda: {"receiver": "grafana-default-email"})
     writes: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -133,6 +135,7 @@ def create_source(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int
     taken = [source["name"] for source in grafana.sources.values()]
     require(body["name"] not in taken, "data source with the same name already exists", 409)
     grafana.sources[body["uid"]] = stored_source(body, {})
+    grafana.passwords += list(body.get("secureJsonData", {}).values())
     return 200, {
         "datasource": grafana.sources[body["uid"]],
         "id": 1,
@@ -147,6 +150,7 @@ def update_source(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int
     require(not before["readOnly"], "cannot update read-only data source", 403)
     check_source(body)
     grafana.sources[path[1]] = stored_source(body, before)
+    grafana.passwords += list(body.get("secureJsonData", {}).values())
     return 200, {"datasource": grafana.sources[path[1]], "message": "Datasource updated"}
 
 

@@ -114,7 +114,8 @@ def test_colours_are_safe_and_never_alone(board: Json, panel: Json) -> None:
 
 @each_panel
 def test_thresholds_begin_anywhere_and_ascend(board: Json, panel: Json) -> None:
-    found = [panel["fieldConfig"]["defaults"]["thresholds"]] if "fieldConfig" in panel else []
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
+    found = [defaults["thresholds"]] if "thresholds" in defaults else []
     for override in panel.get("fieldConfig", {}).get("overrides", []):
         found += [item["value"] for item in override["properties"] if item["id"] == "thresholds"]
     for thresholds in found:
@@ -141,6 +142,23 @@ def test_a_number_of_now_is_never_an_older_one(board: Json, panel: Json) -> None
         assert panel["options"]["reduceOptions"]["calcs"] == ["last"]
 
 
+@each_panel
+def test_lanes_take_their_colours_from_the_words(board: Json, panel: Json) -> None:
+    """With merged values and colours by threshold Grafana replaces each value by its threshold, and maps nothing."""
+    if panel["type"] == "state-timeline":
+        colour = panel["fieldConfig"]["defaults"]["color"]
+        assert not (panel["options"]["mergeValues"] and colour["mode"] == "thresholds"), panel["title"]
+        assert colour["fixedColor"] in PALETTE
+        assert panel["fieldConfig"]["defaults"]["mappings"]
+
+
+@each_panel
+def test_a_gap_in_a_lane_has_no_place_in_the_legend(board: Json, panel: Json) -> None:
+    if panel["type"] == "state-timeline":
+        (blank,) = panel["fieldConfig"]["overrides"]
+        assert blank["properties"] == [{"id": "noValue", "value": ""}], "the legend lists every text that is not empty"
+
+
 def test_stats_of_the_wall_show_their_target_in_letters_to_be_read_from_afar() -> None:
     for panel in BOARDS[0]["panels"]:
         if panel["type"] == "stat":
@@ -160,6 +178,14 @@ def test_tables_of_the_wall_have_no_row_that_one_must_scroll_to() -> None:
         room = panel["gridPos"]["h"] * 38 - 8 - 50  # the gap between panels; title, padding and border
         assert (rows + 1) * 36 <= room, f"{panel['title']}: a row, and the line with the names, is 36 pixels high"
         assert f"LIMIT {rows}" in panel["targets"][0]["rawSql"] or f"numbers({rows})" in panel["targets"][0]["rawSql"]
+
+
+def test_alarms_of_the_wall_fit_however_many_fire() -> None:
+    (panel,) = [panel for panel in BOARDS[0]["panels"] if panel["type"] == "alertlist"]
+    room = panel["gridPos"]["h"] * 38 - 8 - 50
+    assert len(rules(Site())) * 70 > room, "a rule of the list is 70 pixels high: all of them would have to be scrolled"
+    assert panel["options"]["viewMode"] == "stat"
+    assert panel["links"], "which ones fire is one click away"
 
 
 @each_panel
@@ -214,6 +240,27 @@ def test_feedback_links_appear_only_with_an_address() -> None:
     ]
     assert len(linked) == 4
     assert all(text.startswith("https://desk.example/fb?action=") for text in linked)
+
+
+def test_lists_of_alerts_show_the_id_that_an_answer_needs() -> None:
+    for name, number in (("undertone-escalations", 13), ("undertone-journey", 11)):
+        panel = next(panel for board, panel in PANELS if (board["uid"], panel["id"]) == (name, number))
+        looks = {
+            override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
+            for override in panel["fieldConfig"]["overrides"]
+        }
+        assert " AS Alert" in panel["targets"][0]["rawSql"]
+        assert "custom.hidden" not in looks["Alert"], panel["title"]
+        assert looks["Alert"]["custom.width"] >= 29 * 8, "16 digits, a dash and 12 digits"
+
+
+def test_built_files_link_to_the_feedback_page_when_its_address_is_given() -> None:
+    address = "https://desk.example/fb"
+    made = generated(address)
+    linked = {path.name for path, text in made.items() if f"{address}?action=resolved" in text}
+    assert linked == {"undertone-wallboard.json", "undertone-escalations.json", "undertone-journey.json"}
+    assert made.keys() == generated().keys()
+    assert len(outdated(address)) == 2 * len(linked), "for both versions, and nothing else"
 
 
 def test_the_hash_follows_the_content() -> None:

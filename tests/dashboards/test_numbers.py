@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from urllib.parse import quote
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, survey_answers, wilson
+from dashboards import wallboard
+from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, reject_share, survey_answers, wilson
 from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL as EVERY
 from tests.dashboards.macros import Range, expand
@@ -31,14 +33,20 @@ def _fresh(store: Client) -> None:
     empty(store)
 
 
-def ask(store: Client, sql: str, seconds: int = 3600) -> Rows:
-    found = store.query(expand(sql, Range(END - seconds, END), CHOICE))
+def ask(store: Client, sql: str, seconds: int = 3600, **chosen: str | list[str]) -> Rows:
+    found = store.query(expand(sql, Range(END - seconds, END), {**CHOICE, **chosen}))
     return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
 
 
-def panel(store: Client, title: str) -> Rows:
+def panel(store: Client, title: str, seconds: int | None = None, **chosen: str | list[str]) -> Rows:
+    """Rows of a panel over the range that its page opens with, or the last so many seconds."""
     query = next(query for query in all_queries() if title in query.name)
-    return ask(store, query.sql, query.seconds)
+    return ask(store, query.sql, seconds or query.seconds, **chosen)
+
+
+def journey(store: Client, title: str, customer: int, seconds: int) -> Rows:
+    """A panel or annotation of the customer's journey, over the last so many seconds."""
+    return panel(store, f"customer journey / {title}", seconds, customer=f"{customer:016x}")
 
 
 def put(store: Client, table: str, *rows: dict[str, object]) -> None:
@@ -155,6 +163,34 @@ def test_a_small_queue_shows_no_share(store: Client) -> None:
     assert all(row["value"] is None for row in panel(store, "Negative messages"))
 
 
+@pytest.mark.parametrize("title", ["Negative messages", "Mood, -1 to 1"])
+def test_a_short_range_shows_the_same_15_minutes(title: str, store: Client) -> None:
+    store.command(
+        f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END} - 60 * number, 'UTC'), 'billing', 'chat', "
+        "3, number % 3, 0, 0, 0, 1 - number % 3, 2, 1, now64(3) FROM numbers(60)"
+    )
+
+    now = {seconds: panel(store, title, seconds)[-1] for seconds in (3600, 900, 300, 30)}
+
+    assert now[3600]["value"] is not None
+    assert now == dict.fromkeys(now, now[3600])
+
+
+def test_a_lane_leads_to_its_queue_whatever_its_name(store: Client) -> None:
+    name = "R&D: 100% + #1 / élite"
+    store.command(
+        f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END - 120}, 'UTC'), '{name}', 'chat', "
+        "30, 0, 0, 0, 0, 1, 1, 1, now64(3)"
+    )
+    lanes = next(panel for panel in wallboard.board()["panels"] if panel["type"] == "state-timeline")
+
+    (found,) = panel(store, "Queues over time")
+
+    assert found["queue"] == name
+    assert found["link"] == quote(name, safe="")
+    assert lanes["fieldConfig"]["defaults"]["links"][0]["url"].endswith("&var-queue=${__field.labels.link:raw}")
+
+
 def test_age_of_data(store: Client) -> None:
     put(store, "scored_events", message(1, 500, 0.0), message(2, 42, 0.0))
     assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": 42.0}]
@@ -186,6 +222,27 @@ def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:
     (rule,) = panel(store, "Rules: load, speed and precision")
     assert (rule["Alerts"], rule["Held back"], rule["Judged"], rule["good"], rule["Precision"]) == (4, 1, 1, 0, 0.0)
     assert panel(store, "Per supervisor-hour (target") == [{"load": pytest.approx(4 / 24 / 2)}]
+
+
+def test_an_open_alert_stays_open_over_a_week_end(store: Client) -> None:
+    put(store, "escalations", alert("friday", 3 * 86400), alert("seen", 6 * 86400), alert("long ago", 8 * 86400))
+    put(store, "feedback", answer("seen", "acknowledged", 6 * 86400 - 60))
+
+    assert panel(store, "Critical alerts open") == [{"alerts": 2}]
+    assert panel(store, "Longest unanswered") == [{"seconds": 3 * 86400.0}]
+    assert panel(store, "Open now") == [{"alerts": 2}]
+    assert panel(store, "alert Critical alert unanswered") == [{"tenant": "t", "queue": "billing", "value": 1.0}]
+
+
+def test_answered_is_a_share_of_the_alerts_that_reached_a_supervisor(store: Client) -> None:
+    put(store, "escalations", alert("sent", 600), alert("held", 500, state="suppressed"))
+    put(store, "escalations", alert("cue", 400, route="agent"), alert("cue2", 300, route="agent"))
+    put(store, "feedback", answer("sent", "acknowledged", 550), answer("cue", "acknowledged", 390))
+
+    (rule,) = panel(store, "Rules: load, speed and precision")
+
+    assert (rule["Alerts"], rule["Cues"], rule["Held back"], rule["Answered"]) == (1, 2, 1, 1.0)
+    assert rule["Answered after"] == 50
 
 
 def test_an_alert_that_changed_shows_its_last_state(store: Client) -> None:
@@ -224,9 +281,57 @@ def test_worst_conversations_come_first_with_their_reason(store: Client) -> None
 def test_a_customer_is_found_by_the_key_that_links_carry(store: Client) -> None:
     key = 2**63 + 12345
     put(store, "sessions", session("s1", 300, customer_key=key))
-    query = next(query for query in all_queries() if query.name == "customer journey / Sessions (panel 10)")
-    sql = expand(query.sql, Range(END - 3600, END), {**CHOICE, "customer": f"{key:016x}"})
-    assert len(store.query(sql).result_rows) == 1
+    assert len(journey(store, "Sessions", key, 3600)) == 1
+
+
+def test_a_journey_shows_the_session_that_began_before_its_range(store: Client) -> None:
+    live = {"state": "open", "ended_time": at(30), "hops": 2, "channels": ["email", "voice"], "rating": 0.5}
+    put(store, "sessions", session("live", 26 * 3600, **live))
+    put(store, "sessions", session("over", 26 * 3600, ended_time=at(7200), hops=1))
+
+    (found,) = journey(store, "Sessions", 7, 3600)
+
+    assert found["Path"] == "email → voice"
+    assert journey(store, "Channel changes (panel", 7, 3600) == [{"hops": 2}]
+    assert journey(store, "Last survey answer", 7, 3600) == [{"answer": 0.5}]
+
+
+def test_a_long_journey_ends_with_its_newest_rows(store: Client) -> None:
+    turns: Rows = [
+        {"tenant": "t", "customer_key": 7, "event_id": f"e{n}", "event_time": at(n), "session_id": "s", "version": 1,
+         "speaker": "customer", "channel": ("chat", "voice")[n % 2]}
+        for n in range(1, 601)
+    ]  # fmt: skip
+    put(store, "journey", *[{key: turn[key] for key in turn if key != "session_id"} for turn in turns])
+    put(store, "trajectory", *turns)
+    put(store, "escalations", *[alert(f"a{n}", n) for n in range(1, 601)])
+    put(store, "sessions", *[session(f"s{n}", n + 60) for n in range(1, 601)])
+
+    for title, column, rows in (
+        ("Messages (", "Time", 500),
+        ("What was known", "Time", 500),
+        ("Sessions", "Started", 200),
+        ("Alerts (panel", "Raised", 200),
+        ("annotation Alerts", "time", 500),
+        ("annotation Channel changes", "time", 500),
+    ):
+        times = [row[column] for row in journey(store, title, 7, 3600)]
+        assert len(times) == rows, title
+        assert times == sorted(times, key=str), title
+        newest = END - 61 if title == "Sessions" else END - 1
+        assert times[-1].timestamp() == newest, title  # type: ignore[attr-defined]  # of a driver without types
+
+
+def test_a_survey_is_no_change_of_channel(store: Client) -> None:
+    path = ("chat", "chat", "survey", "voice", "voice", "survey")
+    turns: Rows = [
+        {"tenant": "t", "customer_key": 7, "event_id": f"e{n}", "event_time": at(600 - n), "session_id": "s",
+         "version": 1, "speaker": "customer", "channel": channel}
+        for n, channel in enumerate(path)
+    ]  # fmt: skip
+    put(store, "trajectory", *turns)
+
+    assert [row["title"] for row in journey(store, "annotation Channel changes", 7, 3600)] == ["chat → voice"]
 
 
 def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:
@@ -248,6 +353,17 @@ def test_a_change_is_measured_against_the_other_queues(store: Client) -> None:
     assert (found["from"], found["to"]) == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
 
 
+def test_a_change_is_not_measured_on_sessions_too_short_to_tell(store: Client) -> None:
+    for when, shift, outcome in ((5 * 86400, 0.4, "steady"), (2 * 86400, -0.8, "soured")):
+        put(store, "sessions", *[session(f"{when}-{n}", when, shift=shift, outcome=outcome) for n in range(4)])
+        put(store, "sessions", *[session(f"{when}-{n}-u", when, shift=0.0, outcome="unknown") for n in range(4)])
+
+    found = {row["Measure"]: (row["Before"], row["After"]) for row in panel(store, "Before and after")}
+
+    assert found["Shift"] == (pytest.approx(0.4), pytest.approx(-0.8))
+    assert found["Soured share"] == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(("shift", "drifted"), [(0.0, False), (0.6, True)])
 def test_drift_sees_a_shift_and_nothing_else(shift: float, drifted: bool, store: Client) -> None:
     rows = [message(day * 1000 + n, day * 86400 + 60 + n, math.sin(n) * 0.4) for day in (1, 2) for n in range(400)]
@@ -262,6 +378,34 @@ def test_drift_sees_a_shift_and_nothing_else(shift: float, drifted: bool, store:
 def test_few_messages_are_no_drift(store: Client) -> None:
     put(store, "scored_events", *[message(n, 60 + n, 0.0) for n in range(50)])
     assert ask(store, drift(ALL)) == []
+
+
+def test_what_was_rejected_is_a_share_of_all_whoever_is_chosen(store: Client) -> None:
+    put(store, "scored_events", *[message(n, 60 + n, 0.0, tenant="t", topic="e") for n in range(99)])
+    put(
+        store,
+        "dead_letters",
+        {"topic": "e", "partition": 0, "offset": 1, "stage": "decode", "reason": "not_json", "broker_time": at(60)},
+    )
+
+    shares = [
+        panel(store, "Rejected (target", 3600, **choice)[0]["share"]
+        for choice in ({}, {"tenant": ["nobody"]}, {"channel": ["voice"]})
+    ]
+
+    assert shares == [0.01, 0.01, 0.01]
+    assert ask(store, reject_share()) == [{"topic": "e", "share": 0.01}]
+
+
+def test_a_session_too_short_to_tell_does_not_pull_its_queue_to_0(store: Client) -> None:
+    put(store, "sessions", *[session(f"s{n}", 60 + n, begin=-0.4, end=0.6) for n in range(20)])
+    unknown = {"begin": 0.0, "end": 0.0, "outcome": "unknown"}
+    put(store, "sessions", *[session(f"short{n}", 60 + n, **unknown) for n in range(20)])
+    put(store, "sessions", *[session(f"few{n}", 60 + n, queue="claims", **unknown) for n in range(20)])
+
+    (found,) = panel(store, "Begin and end, by queue")
+
+    assert found == {"queue": "billing", "Begin": pytest.approx(-0.4), "End": pytest.approx(0.6)}
 
 
 def test_agents_are_adjusted_for_whom_they_got(store: Client) -> None:
@@ -301,6 +445,16 @@ def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:
     assert found == sorted([tuple(row.values()) for row in view], key=str)
     assert {"good_catch", ""} <= {row[-1] for row in found}
     assert any(row[1] is None and row[2] is not None for row in found), "cleared by the job, answered by nobody"
+
+
+def test_latency_is_shown_to_the_score_and_to_the_row(store: Client) -> None:
+    times = {"broker_time": at(60.5), "scored_time": at(60.4), "stored_time": at(56.5)}
+    put(store, "scored_events", *[message(n, 61, 0.0, **times) for n in range(3)])
+
+    (found,) = panel(store, "Kafka to score, and", 3600)
+
+    assert (found["p50"], found["p99"]) == (100, 100)
+    assert (found["row p50"], found["row p99"]) == (4.0, 4.0)
 
 
 def test_progress_counts_what_is_still_to_be_read_and_when_the_last_epoch_was(store: Client) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from dashboards.boards import ALL
 from dashboards.client import Client, GrafanaError
 from dashboards.publish import main, plan, publish
 from dashboards.site import Site
+from infra.clickhouse_front.__main__ import EPILOG
 from tests.dashboards.grafana_server import Fault, Grafana, serve
 
 OBJECTS = 3 + len(ALL)
@@ -151,6 +154,38 @@ def test_the_password_is_sent_but_never_shown(grafana: Grafana, capsys: pytest.C
     assert "swordfish" not in "".join(capsys.readouterr())
 
 
+def test_a_password_that_changed_is_sent_again_when_asked_for(
+    grafana: Grafana, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = {"UNDERTONE_GRAFANA_STORE_PASSWORD": "marlin"}
+    assert run(grafana) == 0
+    grafana.writes.clear()
+    assert run(grafana, **new) == 0
+    assert grafana.writes == [], "Grafana tells nobody which password it has"
+    capsys.readouterr()
+
+    assert run(grafana, "--new-password", "--dry-run", **new) == 0
+    assert grafana.writes == []
+    assert run(grafana, "--new-password", **new) == 0
+
+    assert grafana.writes == ["PUT /api/datasources/uid/undertone-clickhouse"]
+    assert grafana.passwords == ["swordfish", "marlin"]
+    said = capsys.readouterr().out
+    assert "password: updated" in said
+    assert "marlin" not in said
+    assert run(grafana, **new) == 0
+    assert len(grafana.writes) == 1
+
+
+def test_a_store_out_of_reach_names_the_way_to_a_new_password(
+    grafana: Grafana, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(grafana) == 0
+    grafana.store_healthy = False
+    assert run(grafana) == 1
+    assert "--new-password" in capsys.readouterr().err
+
+
 FAULTS = {
     "wrong token": (Fault(401, b'{"message":"Invalid API key"}'), "UNDERTONE_GRAFANA_TOKEN"),
     "no rights": (Fault(403, b'{"message":"Access denied"}'), "needs the role"),
@@ -219,12 +254,13 @@ def test_an_address_that_is_none(url: str) -> None:
         (["--grafana-version", "8.5"], "not supported"),
         (["--store", "http://clickhouse"], "clickhouse://user@host:8123"),
         (["--notifications"], "UNDERTONE_ALERT_WEBHOOK"),
+        (["--new-password"], "UNDERTONE_GRAFANA_STORE_PASSWORD"),
     ],
 )
 def test_wrong_arguments_are_explained(
     arguments: list[str], said: str, grafana: Grafana, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(grafana, *arguments) == 1
+    assert run(grafana, *arguments, UNDERTONE_GRAFANA_STORE_PASSWORD="") == 1
     assert said in capsys.readouterr().err
     assert grafana.writes == []
 
@@ -245,6 +281,27 @@ def test_a_path_prefix_and_a_tls_store(grafana: Grafana) -> None:
         True,
         "wall",
     )
+
+
+def test_a_laptop_is_set_up_by_the_command_that_the_front_and_the_page_for_supervisors_name(grafana: Grafana) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "supervisors.md"
+    (named,) = [line.strip() for line in EPILOG.splitlines() if "dashboards.publish" in line]
+    assert named in page.read_text(encoding="utf-8")
+    _, _, _, option, url, *rest = shlex.split(named)
+    assert (option, url) == ("--url", "http://localhost:3000")
+
+    assert run(grafana, *rest, UNDERTONE_GRAFANA_STORE_PASSWORD="") == 0
+
+    (source,) = grafana.sources.values()
+    settings = source["jsonData"]
+    assert source["uid"] == "undertone-clickhouse", "panels name it"
+    assert (settings["host"], settings["port"], settings["username"], settings["secure"]) == (
+        "127.0.0.1",
+        8123,
+        "grafana",
+        False,
+    )
+    assert source["secureJsonFields"] == {}, "without a password the front lets everybody on this machine in"
 
 
 def test_a_plan_lists_every_object_once(grafana: Grafana) -> None:

@@ -12,7 +12,7 @@ from clickhouse_connect.driver.client import Client
 
 from dashboards.board import COLUMNS
 from tests.dashboards.conftest import END, empty
-from tests.dashboards.macros import ALL
+from tests.dashboards.macros import ALL, Range, expand
 from tests.dashboards.queries import Json, Query, all_queries
 from tests.dashboards.traffic import Traffic, write
 
@@ -126,6 +126,9 @@ def check_bars(query: Query, columns: list[Column], rows: list[tuple[object, ...
     assert len(columns) > 1, query.name
     assert all(NUMBER.match(kind) for _, kind in columns[1:]), f"{query.name}: {columns}"
     assert len({row[0] for row in rows}) == len(rows), f"{query.name}: two bars have one name"
+    assert query.panel is not None
+    legend = query.panel["options"]["legend"]["showLegend"]
+    assert legend == (len(columns) > 2), f"{query.name}: a legend tells several numbers apart, and one has its title"
 
 
 def check_states(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:
@@ -218,20 +221,53 @@ def test_agents_need_twenty_sessions(day: Client) -> None:
     assert all(isinstance(row[1], int) and row[1] >= 20 for row in run(day, query, EVERYTHING))
 
 
+ALARM = next(query for query in QUERIES if query.name == "alert Queue turned negative")
+LANES = next(query for query in QUERIES if query.name.startswith("wallboard / Queues over time"))
+
+
+def put_blocks(store: Client, shares: list[int], tenant: str = "t", queue: str = "billing", each: int = 20) -> None:
+    """Blocks of five minutes that end at the end of the range, with so many messages a minute and negative percent."""
+    start = END - 300 * len(shares)
+    store.command(
+        f"INSERT INTO undertone.rollup_1m SELECT '{tenant}', toDateTime({start} + 60 * number, 'UTC'), '{queue}', "
+        f"'chat', {each}, {each} * {shares}[1 + intDiv(number, 5)] / 100, 0, 0, 0, 0, 1, 1, now64(3) "
+        f"FROM numbers({5 * len(shares)})"
+    )
+
+
 def test_the_negative_alarm_has_hysteresis(store: Client) -> None:
-    query = next(query for query in QUERIES if query.name == "alert Queue turned negative")
     cases = [([50, 50, 35], True), ([50, 25, 35], False), ([35, 35, 35], False), ([20, 45, 32], True)]
+    cases += [([50, *[35] * 10], True), ([50, *[35] * 60], True), ([50, *[35] * 30, 25, *[35] * 29], False)]
+    cases += [([50, *[35] * 80], False), ([50, 35, 0], False)]
     for shares, expected in cases:
         empty(store)
-        for block, share in enumerate(shares):
-            minute = END - 60 * (5 + 5 * (len(shares) - 1 - block))
-            store.command(
-                "INSERT INTO undertone.rollup_1m SELECT 't', toDateTime("
-                f"{minute}, 'UTC') + 60 * number, 'billing', 'chat', 20, {share} / 5, 0, 0, 0, 0, 1, 1, now64(3) "
-                f"FROM numbers(5)"
-            )
-        on = [row[-1] for row in run(store, query, EVERYTHING)]
+        put_blocks(store, shares)
+        on = [row[-1] for row in run(store, ALARM, EVERYTHING)]
         assert bool(on and on[0]) == expected, f"{shares}: {on}"
+
+
+def test_a_lane_is_angry_when_and_as_long_as_the_alarm_is_on(store: Client) -> None:
+    """Minute by minute, over queues that turn and recover, one too small to tell, and one that falls silent."""
+    empty(store)
+    put_blocks(store, [20, 45, 35, 35, 28, 35, 30, 60, 35, 10, 26, 38])
+    put_blocks(store, [*[20] * 4, 90, *[35] * 7], tenant="u")
+    put_blocks(store, [100] * 12, queue="small", each=3)
+    put_blocks(store, [100] * 12, queue="few", each=4)
+    put_blocks(store, [50, *[35] * 23, *[35] * 6], queue="long")
+    store.command("ALTER TABLE undertone.rollup_1m DELETE WHERE queue = 'long' AND minute >= toDateTime("
+                  f"{END - 1500}) SETTINGS mutations_sync = 2")  # fmt: skip
+    lanes = expand(LANES.sql, Range(END - 3600, END, 60), EVERYTHING)
+    angry = {(row[0].timestamp(), row[1]) for row in store.query(lanes).result_rows if row[-1] == 2}
+
+    alarmed = set()
+    for minute in range(END - 3600, END, 60):
+        sql = expand(ALARM.sql, Range(minute - ALARM.seconds, minute, 60), EVERYTHING)
+        alarmed |= {(minute, row[1]) for row in store.query(sql).result_rows if row[-1] > 0}
+
+    silent = {(minute, queue) for minute, queue in alarmed if queue == "long" and minute >= END - 1500}
+    assert angry == alarmed - silent, "a lane has no block where nobody says anything"
+    assert {queue for _, queue in angry} == {"billing", "few", "long"}
+    assert len(silent) == 10, "the alarm ends ten minutes after the last message"
 
 
 @named

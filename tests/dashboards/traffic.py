@@ -108,7 +108,7 @@ def _events(traffic: Traffic, first: int, last: int) -> str:
         silence_ms, overtalk_ms, rating, skipped, topic, partition, offset, broker_time, p_negative, p_neutral,
         p_positive,
         score, intensity, confidence, label, abstained, weight, {", ".join(f"p_{tag}" for tag in TAGS)}, tags,
-        model_version, calibration_version, scored_time)
+        model_version, calibration_version, scored_time, stored_time)
     SELECT
         tenant, event_time, event_id, 0, 0, 0, 'EU', channel, 'utterance', interaction_id, customer_key, speaker,
         agent_key,
@@ -122,7 +122,8 @@ def _events(traffic: Traffic, first: int, last: int) -> str:
         multiIf(score < -0.6, ['frustration', 'anger'], score < -0.33, ['frustration'], score > 0.6, ['satisfaction'],
         []),
         if(event_time > fromUnixTimestamp64Milli(toInt64({traffic.end * 1000 - 7200_000})), 'm2', 'm1'), 'c1',
-        event_time + toIntervalMillisecond(toUInt32(60 + luck * 120))
+        event_time + toIntervalMillisecond(toUInt32(60 + luck * 120)),
+        event_time + toIntervalMillisecond(toUInt32(500 + luck * 5000))
     FROM ({_turns(traffic, first, last)})"""
 
 

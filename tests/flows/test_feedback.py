@@ -22,7 +22,8 @@ from infra.embedded_kafka import MockCluster
 from operators.records import Feedback
 
 AT = datetime(2026, 5, 4, 9, 0, tzinfo=timezone.utc)
-LINK = {"escalation": "e1", "tenant": "acme", "action": "good_catch"}
+ID = "0000000000000007-14eeb2e25c4b"
+LINK = {"escalation": ID, "tenant": "acme", "action": "good_catch"}
 
 
 def read(cluster: MockCluster, count: int) -> list[Feedback]:
@@ -138,7 +139,7 @@ def test_only_the_button_sends() -> None:
         assert "Mark alert as good catch?" in form
         assert sent == []
         assert "Marked as good catch" in post(url, {**LINK, "by": "desk-4", "ticket": ticket_of(form)})
-    assert sent == [feedback("e1", "good_catch", "desk-4", "acme", AT)]
+    assert sent == [feedback(ID, "good_catch", "desk-4", "acme", AT)]
 
 
 def test_a_form_of_another_site_is_refused() -> None:
@@ -152,8 +153,30 @@ def test_a_form_of_another_site_is_refused() -> None:
 
 def test_what_a_link_carries_cannot_become_markup() -> None:
     with page([]) as url:
-        form = get(url + "?" + urlencode({**LINK, "escalation": '"><script>alert(1)</script>'}))
+        form = get(url + "?" + urlencode({**LINK, "tenant": '"><script>alert(1)</script>'}))
     assert "<script>" not in form
+
+
+@pytest.mark.parametrize("name", ["-", "", "${__data.fields.Alert}", "e1", "<b>", ID + "-x", "14eeb2e25c4b"])
+def test_a_row_without_an_alert_has_nothing_to_answer(name: str) -> None:
+    sent: list[Feedback] = []
+    with page(sent) as url:
+        ticket = ticket_of(get(url + "?" + urlencode(LINK)))
+        asked = url + "?" + urlencode({**LINK, "escalation": name})
+        with pytest.raises(HTTPError) as opened:
+            get(asked)
+        with pytest.raises(HTTPError) as pressed:
+            post(url, {**LINK, "escalation": name, "ticket": ticket})
+    for error in (opened.value, pressed.value):
+        assert error.code == 400
+        assert "no alert" in error.read().decode()
+        error.close()
+    assert sent == []
+
+
+def test_an_alert_of_the_first_version_can_be_answered() -> None:
+    with page([]) as url:
+        assert "Mark alert" in get(url + "?" + urlencode({**LINK, "escalation": "14eeb2e25c4b0001"}))
 
 
 @pytest.mark.parametrize(

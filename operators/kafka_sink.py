@@ -62,7 +62,6 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     payload: bytes
     key: bytes | None = None
     """Kafka key; the partition is chosen by the key of the item."""
-    headers: tuple[tuple[str, bytes], ...] = ()
     broker_ms: int = 0
     """When Kafka got the record that led to this one, for the latency; 0 when unknown."""
 
@@ -111,7 +110,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
 
     def _queued(self, item: Outgoing) -> bool:
         """Hand one record to the client; False when its queue is full."""
-        headers: list[tuple[str, str | bytes | None]] = [(IDENTITY_HEADER, item.identity.encode()), *item.headers]
+        headers: list[tuple[str, str | bytes | None]] = [(IDENTITY_HEADER, item.identity.encode())]
         try:
             self._producer.produce(
                 self._topic,

@@ -44,7 +44,7 @@ def forbid_acoustic(_tenant: str, _region: str) -> bool:
     return False
 
 
-def accept(  # the arguments of both steps that it joins
+def accept(  # the arguments of the steps that it joins
     payload: bytes | None,
     origin: Origin,
     now_ms: int,
@@ -52,7 +52,7 @@ def accept(  # the arguments of both steps that it joins
     default_region: str = "US",
     acoustic_allowed: AcousticAllowed = forbid_acoustic,
 ) -> Utterance | Rejected:
-    """`decode` and `to_utterance` in one; a failure inside is a `Rejected` without a word of the record.
+    """`decode`, `clean` and `to_utterance` in one; a failure inside is a `Rejected` without a word of the record.
 
     Cleaning and redaction run libraries over text of strangers: whatever one of them raises must cost one record,
     not the job.
@@ -65,33 +65,23 @@ def accept(  # the arguments of both steps that it joins
     except Exception:  # the exception may quote the text, so it is dropped
         return Rejected(stage="channel", reason=Reason.NOT_SCORABLE, origin=origin, field="text")
     try:
-        return _redacted(event, cleaned, origin, identity, default_region, acoustic_allowed)
+        return to_utterance(event, cleaned, origin, identity, default_region, acoustic_allowed)
     except Exception:
         return Rejected(stage="redact", reason=Reason.NOT_SCORABLE, origin=origin)
 
 
 def to_utterance(
     event: Event,
+    cleaned: Cleaned,
     origin: Origin,
     identity: Identity,
     default_region: str = "US",
     acoustic_allowed: AcousticAllowed = forbid_acoustic,
 ) -> Utterance:
-    """Clean, redact, and replace everybody's ids.
+    """Redact the cleaned text, and replace everybody's ids.
 
     `default_region` (two letters) reads phone numbers where the event names no region.
     """
-    return _redacted(event, clean(event), origin, identity, default_region, acoustic_allowed)
-
-
-def _redacted(
-    event: Event,
-    cleaned: Cleaned,
-    origin: Origin,
-    identity: Identity,
-    default_region: str,
-    acoustic_allowed: AcousticAllowed,
-) -> Utterance:
     tenant, spoken = event.tenant, event.channel == "voice"
     queue, region, language = _labels(event.queue, event.region, event.language)
     text, redactions = RedactedText(""), 0

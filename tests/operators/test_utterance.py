@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.scorer import FakeScorer
 from operators import utterance
+from operators.channels import clean
 from operators.identity import Identity
 from operators.records import Event, Reason, Rejected, Scored, Utterance
 from operators.score import score
@@ -22,7 +23,7 @@ IDENTITY = Identity("a secret of the tests")
 
 
 def made(**changes: Any) -> Utterance:
-    return to_utterance(event(**changes), ORIGIN, IDENTITY)
+    return to_utterance(event(**changes), clean(event(**changes)), ORIGIN, IDENTITY)
 
 
 def taken(data: bytes | None, **options: Any) -> Utterance | Rejected:
@@ -87,7 +88,7 @@ def test_confidence_is_of_speech_alone() -> None:
 def test_timing_of_speech_is_used_where_allowed_and_of_customers_only() -> None:
     def timing(allowed: bool, **changes: Any) -> tuple[int, int]:
         source = event(channel="voice", acoustic={"silence_ms": 700, "overtalk_ms": 90}, **changes)
-        result = to_utterance(source, ORIGIN, IDENTITY, acoustic_allowed=lambda tenant, region: allowed)
+        result = to_utterance(source, clean(source), ORIGIN, IDENTITY, acoustic_allowed=lambda tenant, region: allowed)
         return result.silence_ms, result.overtalk_ms
 
     assert timing(allowed=True) == (700, 90)
@@ -101,7 +102,7 @@ def test_phone_numbers_are_read_in_the_region_of_the_event_or_the_default() -> N
     assert made(region="UK", text="call 020 7946 0018 now").text == "call [PHONE] now"
     for region in (None, "EU", "ZZ", "asia"):
         source = event(region=region, text="Ruf 030 901820 an")
-        assert to_utterance(source, ORIGIN, IDENTITY, default_region="DE").text == "Ruf [PHONE] an"
+        assert to_utterance(source, clean(source), ORIGIN, IDENTITY, default_region="DE").text == "Ruf [PHONE] an"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,10 @@ def test_personal_ids_are_replaced_by_a_keyed_hash(value: str) -> None:
     assert result.event_id.startswith("h_")
     assert len(result.event_id) == 26
     assert result.event_id == result.interaction_id == made(event_id=value).event_id
-    assert result.event_id != to_utterance(event(event_id=value), ORIGIN, Identity("other")).event_id
+    assert (
+        result.event_id
+        != to_utterance(event(event_id=value), clean(event(event_id=value)), ORIGIN, Identity("other")).event_id
+    )
 
 
 def test_labels_hold_nothing_personal() -> None:

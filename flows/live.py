@@ -205,7 +205,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 after a drain, 2 for a wrong configuration, 3 when Kafka withholds what the job needs, else 1."""
+    """Command line; 0 after a drain, else a status of `flows.ending`."""
     options = _parser().parse_args(argv)
     addresses = [address for address in options.addresses.split(";") if address]
     return ending.status(

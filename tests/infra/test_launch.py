@@ -177,6 +177,15 @@ def test_the_published_secret_is_refused_outside_a_demo(
     check(Settings(customer_secret="something long and random"))
 
 
+def test_an_empty_secret_is_a_wrong_configuration_and_not_a_crash_that_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNDERTONE_CUSTOMER_SECRET", "")
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path / "state"))
+    assert main([]) == 2
+    assert "infra.launch: UNDERTONE_CUSTOMER_SECRET needs 16 characters or more" in capsys.readouterr().err
+
+
 def test_workers_and_supervisor_agree_on_what_a_status_means() -> None:
     theirs = (ending.WRONG_CONFIGURATION, ending.NEEDS_MENDING, ending.TOO_MANY_REJECTS)
     assert theirs == (WRONG_CONFIGURATION, NEEDS_MENDING, TOO_MANY_REJECTS)

@@ -41,7 +41,8 @@ from operators.utterance import accept
 POLL_SECONDS = 10.0
 MARK_EVERY = 100
 SENT = "sent again"
-_CONSUMER = {"group.id": "undertone-redrive", "log_level": 0}
+# Each record is a fetch of its own, and one that still waits for more at the end of another partition goes before it.
+_CONSUMER = {"group.id": "undertone-redrive", "log_level": 0, "fetch.wait.max.ms": 10}
 _CONSUMER_OURS = {"enable.auto.commit": False, "enable.partition.eof": True}
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -14,7 +15,7 @@ from flows.settings import Settings, SettingsError
 from infra.clickhouse.dictionary import dictionary
 from infra.clickhouse.erase import erase, listed
 from infra.clickhouse.keys import BY_AGENT, BY_ID, BY_INTERACTION, keys, read_ids
-from infra.clickhouse.migrate import MigrationError, migrate, status
+from infra.clickhouse.migrate import MigrationError, Step, migrate, status
 from infra.clickhouse.render import PROFILES, Profile, Target, load, statements
 from infra.launch import LaunchError, check
 from infra.store import StoreAddressError, open_store, parse_dsn
@@ -22,7 +23,7 @@ from infra.store import StoreAddressError, open_store, parse_dsn
 EPILOG = """examples:
   python -m infra.clickhouse migrate                          the store that UNDERTONE_STORE names
   python -m infra.clickhouse migrate --store chdb:///tmp/undertone
-  python -m infra.clickhouse migrate --profile cluster --cluster main --dry-run
+  python -m infra.clickhouse migrate --profile cluster --cluster main --dry-run --empty
   python -m infra.clickhouse status
   python -m infra.clickhouse dictionary > docs/data-dictionary.md
   python -m infra.clickhouse erase --customer-key 00f3a9c2d4e5b601 --reason "request 4711"
@@ -46,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         address = parse_dsn(dsn)
         profile: Profile = asked.profile or ("embedded" if address.kind == "chdb" else "single")
         target = Target(profile, address.database, asked.cluster)
-        if asked.command == "migrate" and asked.dry_run:
-            _show(target)
+        if asked.dry_run and (asked.empty or (address.kind == "chdb" and not Path(address.path).exists())):
+            _show(target, [Step(migration, applied=False) for migration in load()])
             return 0
         named = _named(asked, settings)
         if asked.command == "key":
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, LaunchError, StoreAddressError, MigrationError, ValueError) as error:
         print(f"infra.clickhouse: {error}", file=sys.stderr)
     except ClickHouseError as error:
-        print(f"infra.clickhouse: the store refused: {str(error)[:500]}", file=sys.stderr)
+        hint = "; --dry-run --empty prints all migrations without asking the store" if asked.dry_run else ""
+        print(f"infra.clickhouse: the store refused: {str(error)[:500]}{hint}", file=sys.stderr)
     return 2
 
 
@@ -74,7 +76,9 @@ def _named(asked: argparse.Namespace, settings: Settings) -> list[str]:
 
 
 def _run(asked: argparse.Namespace, client: Client, target: Target, named: Sequence[str]) -> int:
-    if asked.command == "migrate":
+    if asked.dry_run:
+        _show(target, status(client, target))
+    elif asked.command == "migrate":
         done = migrate(client, target)
         print("\n".join(f"applied {migration.name}" for migration in done) or "up to date")
     elif asked.command == "status":
@@ -93,9 +97,12 @@ def _run(asked: argparse.Namespace, client: Client, target: Target, named: Seque
     return 0
 
 
-def _show(target: Target) -> None:
-    """Print what `migrate` would run on an empty database."""
-    for migration in load():
+def _show(target: Target, steps: Sequence[Step]) -> None:
+    """Print what `migrate` would run."""
+    missing = [step.migration for step in steps if not step.applied]
+    applied = f"-- {target.database} has {len(steps) - len(missing)} of {len(steps)} migrations"
+    print(applied + ("; these would be applied:" if missing else ": nothing would be applied"))
+    for migration in missing:
         print(f"-- {migration.name}")
         for statement in statements(migration.template, target):
             print(f"{statement};\n")
@@ -104,6 +111,8 @@ def _show(target: Target) -> None:
 def _asked(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     asked = parser.parse_args(argv)
+    if asked.command == "migrate" and asked.empty and not asked.dry_run:
+        parser.error("--empty goes with --dry-run")
     if asked.command == "key" and not asked.tenant:
         parser.error("key needs --tenant")
     if asked.command == "erase" and asked.customer_id:
@@ -137,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", default="", help="chdb:///folder or clickhouse://user@host:8123/undertone")
     parser.add_argument("--profile", choices=PROFILES, default=None, help="where the schema is for")
     parser.add_argument("--cluster", default="undertone", help="name of the cluster, for the profile cluster")
+    parser.set_defaults(dry_run=False)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
         ("migrate", "apply the migrations that are missing"),
@@ -150,7 +160,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.add_argument("--profile", choices=PROFILES, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if name == "migrate":
-            command.add_argument("--dry-run", action="store_true", help="print the SQL, touch nothing")
+            command.add_argument("--dry-run", action="store_true", help="print the SQL that is missing, touch nothing")
+            command.add_argument(
+                "--empty", action="store_true", help="with --dry-run: all of it, without asking the store"
+            )
         if name in {"key", "erase"}:
             _add_ids(command)
         if name == "erase":

@@ -17,6 +17,7 @@ from flows.live import now_ms
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
+from infra.traffic.people import person
 from operators.clickhouse_sink import ClickHouseSink
 from operators.kafka_source import KafkaSource
 from operators.ticks import Timers, routes
@@ -60,6 +61,8 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     sources = topic_text(brokers, "undertone.events")
     used = [secret for secret in secrets if secret in sources]
     assert len(used) > 20
+    people = [person(SEED, number).personal() for number in range(CUSTOMERS)]
+    assert {kind for one in people for kind, secret in one.items() if secret in used} == people[0].keys()
     assert "[CARD]" in outputs["scored_events"]
     assert "undertone.customer" in outputs["recovery store"], "the states of the customers are in it"
     assert "undertone_rows_written_total" in page

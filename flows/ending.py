@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from bytewax.errors import BytewaxRuntimeError
 
+from flows.intake import TooManyRejectsError
 from flows.settings import SettingsError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
@@ -20,6 +21,8 @@ FAILED = 1
 WRONG_CONFIGURATION = 2
 NEEDS_MENDING = 3
 """Kafka withholds what the job needs: a topic, records, the login."""
+TOO_MANY_REJECTS = 4
+"""Nothing but rejects: started again, the job would count from zero and refuse as many more."""
 
 
 class EngineError(RuntimeError):
@@ -95,6 +98,8 @@ def _known(error: BaseException) -> BaseException | None:
 def _status_of(cause: BaseException) -> int:
     if isinstance(cause, KafkaSettingsError):
         return WRONG_CONFIGURATION
+    if isinstance(cause, TooManyRejectsError):
+        return TOO_MANY_REJECTS
     return NEEDS_MENDING if isinstance(cause, KafkaSourceError) else FAILED
 
 

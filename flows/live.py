@@ -1,6 +1,7 @@
 """The live job: Kafka in, ClickHouse and escalations out. `python -m flows.live --help`.
 
-`python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line.
+`python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line, in one process with one
+worker: the shares of more are dealt out by number, which only `python -m flows.live` tells the graph.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pathlib import Path
 
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import _parse_args as parse_engine_args
 from bytewax.run import cli_main
 
 from flows import ending
 from flows.intake import Intake, Policy
 from flows.pipeline import Ends, pipeline
-from flows.settings import Settings
+from flows.settings import Settings, SettingsError
 from infra.store import connector
 from models.bundle import read_config
 from models.drift import Monitor
@@ -44,16 +46,27 @@ from operators.ticks import Timers, routes
 
 
 def main() -> Dataflow:
-    """Make the dataflow from the environment; Bytewax's command line calls this."""
-    return build(Settings.from_env(os.environ), stop=drain_on_sigterm())
+    """Make the dataflow from the environment; Bytewax's command line calls this.
+
+    Raises:
+        SettingsError: The environment or that command line asks for more than one worker.
+    """
+    settings, told = Settings.from_env(os.environ), parse_engine_args()
+    addresses = (told.addresses or "").split(";")
+    if max(settings.processes, len(addresses), told.workers_per_process or 1) > 1:
+        raise SettingsError(
+            "bytewax.run runs this job as one process with one worker: for more, set UNDERTONE_PROCESSES and run"
+            " `python -m infra.launch`"
+        )
+    return build(settings, stop=drain_on_sigterm())
 
 
-def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0, processes: int = 1) -> Dataflow:
-    """Make the dataflow with the real parts that `settings` name, for one of `processes` that read a share each."""
+def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) -> Dataflow:
+    """Make the dataflow with the real parts that `settings` name, for one of the processes that read a share each."""
     rules = Rules.load(settings.rules)
     timers = Timers()
     return pipeline(
-        make_ends(settings, timers, stop, (process_id, processes)),
+        make_ends(settings, timers, stop, process_id=process_id),
         make_intake(settings, make_scorer(settings), now_ms),
         make_reducer(settings, rules),
         timers,
@@ -63,9 +76,14 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0, 
 
 
 def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = ()) -> None:
-    """Run until drained (SIGTERM) or failed. One worker; `addresses` of all processes when there are several."""
+    """Run until drained (SIGTERM) or failed. One worker; `addresses` of all processes when there are several.
+
+    Raises:
+        SettingsError: `settings`, `addresses` and `process_id` do not agree on how many processes there are.
+    """
+    check_processes(settings, process_id, addresses)
     stop = drain_on_sigterm()
-    flow = build(settings, stop, process_id=process_id, processes=len(addresses) or 1)
+    flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
     calm_collector()
     cli_main(
@@ -75,6 +93,22 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
         epoch_interval=timedelta(seconds=settings.epoch),
         recovery_config=RecoveryConfig(str(recovery_store(settings))),
     )
+
+
+def check_processes(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
+    """Refuse two numbers of processes: some would read nothing, or never hear how far time has come.
+
+    >>> check_processes(Settings(processes=2), 2, ["a:1", "b:1"])
+    Traceback (most recent call last):
+    flows.settings.SettingsError: --process-id must be from 0 to 1
+    """
+    count = len(addresses) or 1
+    if count != settings.processes:
+        raise SettingsError(
+            f"processes by --addresses: {count}; set UNDERTONE_PROCESSES to {count}, or let infra.launch start them all"
+        )
+    if not 0 <= process_id < count:
+        raise SettingsError(f"--process-id must be from 0 to {count - 1}")
 
 
 def calm_collector() -> None:
@@ -166,8 +200,8 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], share: tuple[int, int] = (0, 1)) -> Ends:
-    """Assemble source and sinks; `share` as in `ReadOptions`."""
+def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
+    """Assemble source and sinks of one process."""
     return Ends(
         source=KafkaSource(
             settings.brokers,
@@ -179,8 +213,8 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], shar
                 batch=settings.batch,
                 credit=settings.credit,
                 routes=routes(settings.processes),
-                share=share,
-                epoch_ms=int(settings.epoch * 1000) if share[1] > 1 else 0,
+                share=(process_id, settings.processes),
+                epoch_ms=int(settings.epoch * 1000) if settings.processes > 1 else 0,
                 recorded_idle_ms=int(settings.recorded_idle * 1000),
                 over_ms=max(GAP_MS.values()) + int(settings.allowed_lateness * 1000) + SECOND,
             ),
@@ -201,12 +235,14 @@ def _parser() -> argparse.ArgumentParser:
         " (docs/data-engineers.md); `python -m infra.launch` runs and supervises all processes.",
     )
     parser.add_argument("--process-id", type=int, default=0, help="number of this process, from 0")
-    parser.add_argument("--addresses", default="", help="host:port of every process, separated by ';'")
+    parser.add_argument(
+        "--addresses", default="", help="host:port of every process, UNDERTONE_PROCESSES of them, separated by ';'"
+    )
     return parser
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 after a drain, 2 for a wrong configuration, 3 when Kafka withholds what the job needs, else 1."""
+    """Command line; 0 after a drain, else a status of `flows.ending`."""
     options = _parser().parse_args(argv)
     addresses = [address for address in options.addresses.split(";") if address]
     return ending.status(

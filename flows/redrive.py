@@ -2,7 +2,11 @@
 
 A dead letter says where the refused record is; the record itself is still in its topic. Redrive reads it there,
 checks that it would be accepted now, and appends it to the same topic under the same key, so that the live job
-(the one owner of the customers' state) takes it like any other. Twice is harmless: events have an identity.
+(the one owner of the customers' state) takes it like any other.
+
+A record is sent again once. Behind its letter goes a mark, which later runs read: a record without a value, whose key
+is the place. A run that dies has sent at most `MARK_EVERY` records without their marks. Those come twice, which the job
+notices as long as the event is among the last 48 settled ones of its customer.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -34,7 +39,10 @@ from operators.records import Feedback, Origin, Reason, Rejected, Utterance
 from operators.utterance import accept
 
 POLL_SECONDS = 10.0
-_CONSUMER = {"group.id": "undertone-redrive", "log_level": 0}
+MARK_EVERY = 100
+SENT = "sent again"
+# Each record is a fetch of its own, and one that still waits for more at the end of another partition goes before it.
+_CONSUMER = {"group.id": "undertone-redrive", "log_level": 0, "fetch.wait.max.ms": 10}
 _CONSUMER_OURS = {"enable.auto.commit": False, "enable.partition.eof": True}
 
 
@@ -43,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         settings = Settings.from_env(os.environ)
-        outcome = redrive(settings, frozenset(options.reason or ()), dry_run=options.dry_run)
+        outcome = redrive(settings, frozenset(options.reason or ()), dry_run=options.dry_run, again=options.again)
     except (SettingsError, KafkaSourceError, NotSentError) as error:
         print(f"flows.redrive: {error}", file=sys.stderr)
         return 2
@@ -52,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool) -> Counter[str]:
+def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool, again: bool = False) -> Counter[str]:
     """Send each dead letter's record again if it would be accepted now; count what became of them.
 
-    `reasons` empty means all.
+    `reasons` empty means all; `again` means also those that an earlier run has sent.
 
     Raises:
         KafkaSourceError: The broker is away, refuses us, or has no such topic.
@@ -65,38 +73,83 @@ def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool) -> Co
     parts = list_partitions(config, (settings.dead_letter_topic,))
     consumer = open_client(Consumer, config)
     try:
-        return _Redrive(settings, consumer, dry_run=dry_run).run(parts, reasons)
+        return _Redrive(settings, consumer, dry_run=dry_run, again=again).run(parts, reasons)
     except KafkaException as error:
         raise KafkaSourceError(f"Kafka at {settings.brokers}: {explain(error.args[0])}") from None
     finally:
         consumer.close()
 
 
+def place(origin: Origin) -> bytes:
+    """Key of the mark that a record was sent again.
+
+    >>> place(Origin(topic="undertone.events", partition=3, offset=7, broker_ms=0))
+    b'undertone.events:3:7'
+    """
+    return f"{origin.topic}:{origin.partition}:{origin.offset}".encode()
+
+
+class _Letter(msgspec.Struct, frozen=True):
+    """A dead letter, and the partition that it is in: its mark goes there too, so retention takes the letter first."""
+
+    rejected: Rejected
+    partition: int
+
+
 class _Redrive:
-    def __init__(self, settings: Settings, consumer: Consumer, *, dry_run: bool) -> None:
+    def __init__(self, settings: Settings, consumer: Consumer, *, dry_run: bool, again: bool) -> None:
         self._settings = settings
         self._consumer = consumer
         self._dry_run = dry_run
+        self._again = again
         self._identity = Identity(settings.customer_secret, settings.default_region)
         self._out = Sender(settings)
 
     def run(self, parts: Sequence[str], reasons: frozenset[str]) -> Counter[str]:
         outcome: Counter[str] = Counter()
-        letters: dict[Origin, Rejected] = {}
-        for payload in self._read_to_the_end(parts):
+        letters, marked = self._read(parts, outcome)
+        unmarked: list[_Letter] = []
+        for key, letter in letters.items():
+            if reasons and letter.rejected.reason.value not in reasons:
+                continue
+            done = key in marked and not self._again
+            became = f"{SENT} by an earlier run" if done else self._send_again(letter.rejected.origin)
+            outcome[became] += 1
+            if became == SENT:
+                unmarked.append(letter)
+            if len(unmarked) == MARK_EVERY:
+                self._mark(unmarked)
+                unmarked = []
+        self._mark(unmarked)
+        return outcome
+
+    def _read(self, parts: Sequence[str], outcome: Counter[str]) -> tuple[dict[bytes, _Letter], set[bytes]]:
+        """Letters by their place, and the places that are marked."""
+        letters: dict[bytes, _Letter] = {}
+        marked: set[bytes] = set()
+        for message in self._read_to_the_end(parts):
+            payload, key = message.value(), message.key()
+            if payload is None and key is not None:
+                marked.add(key)
+                continue
             try:
                 letter = msgspec.json.decode(payload or b"", type=Rejected)
             except msgspec.MsgspecError:
                 outcome["not a dead letter"] += 1
                 continue
-            letters[letter.origin] = letter
-        for origin, letter in letters.items():
-            if not reasons or letter.reason.value in reasons:
-                outcome[self._send_again(origin)] += 1
-        self._out.flush(", ".join(sorted({origin.topic for origin in letters})))
-        return outcome
+            letters[place(letter.origin)] = _Letter(letter, cast(int, message.partition()))
+        return letters, marked
 
-    def _read_to_the_end(self, parts: Sequence[str]) -> Iterator[bytes | None]:
+    def _mark(self, letters: Sequence[_Letter]) -> None:
+        """Remember, once the broker has the records, that they need not be sent by a later run."""
+        if not letters:
+            return
+        self._out.flush(", ".join(sorted({letter.rejected.origin.topic for letter in letters})))
+        for letter in letters:
+            self._out.send(self._settings.dead_letter_topic, None, place(letter.rejected.origin), letter.partition)
+        self._out.flush(self._settings.dead_letter_topic)
+
+    def _read_to_the_end(self, parts: Sequence[str]) -> Iterator[Message]:
         self._consumer.assign([TopicPartition(*split_part_key(part), OFFSET_BEGINNING) for part in parts])
         ended = 0
         while ended < len(parts):
@@ -104,7 +157,7 @@ class _Redrive:
             if message is None:
                 ended += 1
             else:
-                yield message.value()
+                yield message
 
     def _send_again(self, origin: Origin) -> str:
         record = self._fetch(origin)
@@ -116,7 +169,7 @@ class _Redrive:
         if self._dry_run:
             return "would be sent again"
         self._out.send(origin.topic, record.value(), record.key(), origin.partition)
-        return "sent again"
+        return SENT
 
     def _judge(self, payload: bytes | None, origin: Origin) -> Feedback | Utterance | Rejected:
         """What the job would say of the record now, short of the model."""
@@ -151,7 +204,7 @@ class _Redrive:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows.redrive",
-        description="Send dead letters that would be accepted now back to the topic they came from."
+        description="Send dead letters that would be accepted now back to the topic they came from, each once."
         " Brokers and topics come from UNDERTONE_* variables (docs/data-engineers.md).",
         epilog="example: python -m flows.redrive --reason wrong_schema --dry-run",
     )
@@ -161,6 +214,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=[reason.value for reason in Reason],
         metavar="REASON",
         help="only these reasons (may be repeated): " + ", ".join(reason.value for reason in Reason),
+    )
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="also what an earlier run has sent; an event older than the last 48 settled of its customer counts twice",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, send nothing")
     return parser

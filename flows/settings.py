@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+import phonenumbers
 from msgspec import Meta
 
 PREFIX = "UNDERTONE_"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
 OTHER_READERS = frozenset({"ALERT_WEBHOOK", "GRAFANA_STORE_PASSWORD", "GRAFANA_TOKEN", "GRAFANA_URL", "TRAINING_DATA"})
 """Variables with our prefix that other commands read; the job ignores them."""
+
+SHORTEST_SECRET = 16
+"""Characters. The pseudonyms of known customers give anybody who holds them the means to try short secrets."""
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -34,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     brokers: str = "localhost:9092"
     """Kafka bootstrap list."""
     topics: str = "undertone.events"
-    """Comma-separated source topics; all are read with the adapter `undertone.event/1`."""
+    """Comma-separated source topics; all are read with the adapter `undertone.event/1`. No topic is used twice."""
     escalation_topic: str = "undertone.escalations"
     dead_letter_topic: str = "undertone.dead_letters"
     feedback_topic: str = "undertone.feedback"
@@ -60,10 +64,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     scorer_threads: Count = 1
     rules: Path = Path(__file__).resolve().parents[1] / "operators" / "rules.yaml"
     customer_secret: str = "undertone-demo-key-change-me"  # noqa: S105 - a placeholder that the launcher refuses
-    """Key of the customer pseudonyms (HMAC-SHA-256). `infra.launch` refuses the default unless `UNDERTONE_DEMO=1`."""
+    """Key of the customer pseudonyms (HMAC-SHA-256), 16 characters or more. `infra.launch` refuses the default unless
+    `UNDERTONE_DEMO=1`."""
     demo: bool = False
     default_region: str = "US"
-    """Region that phone numbers without a country prefix are read in."""
+    """Region that phone numbers without a country prefix are read in: two capital letters of ISO 3166."""
     acoustic_tenants: str = ""
     """Comma-separated `tenant` or `tenant/region` where silence and overtalk may be used; none by default."""
     allowed_lateness: Annotated[float, Meta(gt=0, le=3600)] = 120.0
@@ -105,13 +110,52 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             elif variable.startswith(PREFIX) and variable[len(PREFIX) :] not in OTHER_READERS:
                 values[_field(variable)] = value
         try:
-            return msgspec.convert({**values, "kafka": kafka}, cls, strict=False, dec_hook=_read)
+            settings = msgspec.convert({**values, "kafka": kafka}, cls, strict=False, dec_hook=_read)
         except msgspec.ValidationError as error:
             raise SettingsError(_explain(str(error))) from None
+        for problem in (_wrong_topic(settings), _wrong_secret(settings), _wrong_region(settings)):
+            if problem:
+                raise SettingsError(PREFIX + problem)
+        return settings
 
     def topic_list(self) -> tuple[str, ...]:
         """Source topics, in the order given, without blanks."""
         return tuple(name.strip() for name in self.topics.split(",") if name.strip())
+
+
+def _wrong_topic(settings: Settings) -> str:
+    """What is read must be there, and once; what is written must not come back as input."""
+    named = {
+        "TOPICS": settings.topic_list(),
+        "ESCALATION_TOPIC": (settings.escalation_topic.strip(),),
+        "DEAD_LETTER_TOPIC": (settings.dead_letter_topic.strip(),),
+        "FEEDBACK_TOPIC": (settings.feedback_topic.strip(),),
+    }
+    owner: dict[str, str] = {}
+    for variable, topics in named.items():
+        if not any(topics):
+            return f"{variable} names no topic"
+        for topic in topics:
+            if topic in owner:
+                twice = owner[topic] == variable
+                return f"{variable} names a topic " + ("twice" if twice else f"of {PREFIX}{owner[topic]}")
+            owner[topic] = variable
+    return ""
+
+
+def _wrong_secret(settings: Settings) -> str:
+    if len(settings.customer_secret.strip()) >= SHORTEST_SECRET:
+        return ""
+    return (
+        f"CUSTOMER_SECRET needs {SHORTEST_SECRET} characters or more: set a long random value, for example from"
+        " `openssl rand -hex 32`, and keep it (a new one makes every customer a stranger)"
+    )
+
+
+def _wrong_region(settings: Settings) -> str:
+    if settings.default_region in phonenumbers.SUPPORTED_REGIONS:
+        return ""
+    return "DEFAULT_REGION: expected two capital letters of ISO 3166, such as US, DE or GB (not UK)"
 
 
 def _read(kind: type, value: object) -> object:

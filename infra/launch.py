@@ -30,6 +30,13 @@ WRONG_CONFIGURATION: Final = 2
 """Exit status of a worker that no restart can help."""
 NEEDS_MENDING: Final = 3
 """Exit status of a worker that Kafka withholds something from: a topic, records, the login. It has said what."""
+TOO_MANY_REJECTS: Final = 4
+"""Exit status of a worker that refused all it read for too long: the next one would count from zero, and go on so."""
+NOT_AGAIN: Final = {
+    WRONG_CONFIGURATION: "the configuration is wrong",
+    TOO_MANY_REJECTS: "nothing was accepted for too long",
+}
+"""Statuses that end the launcher too, and what it says."""
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
 LAST_WORDS_SECONDS: Final = 1.0
@@ -79,7 +86,7 @@ class Supervisor:
         self._pause = plan.backoff
 
     def run(self) -> int:
-        """Supervise; 0 after a clean drain, 1 after one that had to be cut short, 2 for a wrong configuration."""
+        """Supervise; 0 after a clean drain, 1 after one that had to be cut short, else a status of `NOT_AGAIN`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         with lock(self._plan.state_dir) as held:
@@ -136,9 +143,10 @@ class Supervisor:
 
     def _failed(self, reason: str, started: float) -> int | None:
         statuses = self._statuses()
-        if WRONG_CONFIGURATION in statuses:
-            log(f"{reason}: the configuration is wrong, see above; not started again")
-            return WRONG_CONFIGURATION
+        for status, why in NOT_AGAIN.items():
+            if status in statuses:
+                log(f"{reason}: {why}, see above; not started again")
+                return status
         if time.time() - started > HEALTHY_SECONDS:
             self._pause = self._plan.backoff
         if NEEDS_MENDING in statuses:
@@ -234,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
         " (a second one cuts the drain short).",
         epilog="Set at least UNDERTONE_BROKERS, UNDERTONE_STORE and UNDERTONE_CUSTOMER_SECRET;"
         " all settings are in docs/data-engineers.md."
-        " Exit status: 0 drained, 1 the drain was cut short, 2 wrong configuration.",
+        " Exit status: 0 drained, 1 the drain was cut short, 2 wrong configuration, 4 nothing but rejects.",
     )
     parser.add_argument("--drain", type=float, default=50.0, metavar="SECONDS", help="longest drain (50)")
     parser.add_argument("--backoff", type=float, default=1.0, metavar="SECONDS", help="pause before a restart (1)")

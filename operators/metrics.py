@@ -63,6 +63,13 @@ ROW_LATENCY = Histogram(
     buckets=_LATENCY_BUCKETS,
     registry=REGISTRY,
 )
+EVENT_LATENCY = Histogram(
+    "undertone_event_latency_seconds",
+    "From the time of an event, as its source gives it, to its row acknowledged by the store; negative ones count as 0",
+    ("table",),
+    buckets=(*_LATENCY_BUCKETS, 1800.0, 7200.0, 86400.0),
+    registry=REGISTRY,
+)
 ESCALATION_LATENCY = Histogram(
     "undertone_escalation_latency_seconds",
     "From Kafka's timestamp of the triggering record to its escalation acknowledged by Kafka",

@@ -97,8 +97,9 @@ class Rating(Record, frozen=True, kw_only=True):
 class Event(Record, frozen=True, kw_only=True):
     """One thing that happened in a conversation (contract `undertone.event/1`).
 
-    Identity is `(tenant, event_id, revision)`: the same event twice counts once. A higher `revision` of the
-    same `event_id` replaces the lower one (a final transcript replaces its partial, an edit its original).
+    Identity is `(tenant, event_id, revision)`: the same event twice counts once, unless 48 later events of its
+    customer have settled in between. A higher `revision` of the same `event_id` replaces the lower one (a final
+    transcript replaces its partial, an edit its original).
     Unknown fields are ignored, so that producers may be newer than the job.
     """
 

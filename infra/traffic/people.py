@@ -1,7 +1,9 @@
 """Invented people with valid-looking personal data: numbers from ranges kept for tests and fiction.
 
 Cards pass the Luhn check and IBANs their mod-97 check, because redaction must find what is valid. Phone numbers
-come from the blocks that Ofcom and NANPA keep for drama; mail addresses from example.com and its kin.
+come from the blocks that Ofcom and NANPA keep for drama; mail addresses from example.com and its kin. National
+insurance numbers have prefixes that HMRC gives to no person; social security numbers are of areas from which none was
+given out before 2011, when their meaning ended.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ AGENTS = ("Alba", "Bram", "Chloe", "Diego", "Erin", "Farid", "Greta", "Hamish", 
 CITIES = ("Lisbon", "Leeds", "Malmo", "Porto", "Turin", "Bergen", "Ghent", "Graz", "Cork", "Bilbao", "Lyon", "Gdansk")
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CARD_PREFIXES = ("411111", "400005", "555555", "510510")
+OFFICE_PREFIXES = ("MW", "NC", "PP", "PY", "PZ")
 LETTERS = "bcdfghjkmnpqrstvwxz"
 """Ids are written in these letters: without digits no id can be taken for a phone or card number."""
 
@@ -59,6 +62,17 @@ class Person(msgspec.Struct, frozen=True):
     city: str
     agent: str
     region: str
+    national_id: str
+    """National insurance number in Britain, social security number in the United States."""
+    account: str
+    """A long number without check digits."""
+    token: str
+    """What the link in a mail proves; letters alone, so that only the address tells it from a word."""
+
+    @property
+    def link(self) -> str:
+        """An address that is personal for what follows the question mark."""
+        return f"https://my.example.com/start?token={self.token}"
 
     @property
     def spoken_card(self) -> str:
@@ -67,7 +81,10 @@ class Person(msgspec.Struct, frozen=True):
 
     def personal(self) -> dict[str, str]:
         """All that must not be found in any output, by kind."""
-        fields = ("customer_id", "mail", "phone", "card", "iban", "handle", "spoken_card")
+        fields = (
+            *("customer_id", "mail", "phone", "card", "iban", "handle", "spoken_card"),
+            *("national_id", "account", "token"),
+        )
         return {field: str(getattr(self, field)) for field in fields}
 
 
@@ -81,6 +98,7 @@ def person(seed: int, number: int) -> Person:
     first, last = rng.choice(FIRST), rng.choice(LAST)
     region = rng.choice(("GB", "US"))
     tag = letters(rng.getrandbits(40))
+    papers = Random(f"person/{seed}/{number}/papers")  # of its own, so that more papers change nobody's name
     return Person(
         number=number,
         customer_id=f"cust-{tag}-{letters(number)}",
@@ -94,6 +112,9 @@ def person(seed: int, number: int) -> Person:
         city=rng.choice(CITIES),
         agent=rng.choice(AGENTS),
         region=region,
+        national_id=_national_id(papers, region),
+        account=_digits(papers, papers.randint(11, 14)),
+        token=letters(papers.getrandbits(80)),
     )
 
 
@@ -132,7 +153,7 @@ def iban_check(country: str, rest: str) -> str:
 
 
 def _card(rng: Random) -> str:
-    start = rng.choice(CARD_PREFIXES) + "".join(str(rng.randrange(10)) for _ in range(9))
+    start = rng.choice(CARD_PREFIXES) + _digits(rng, 9)
     digits = start + luhn_digit(start)
     separator = rng.choice((" ", "-", ""))
     return separator.join(digits[place : place + 4] for place in range(0, 16, 4))
@@ -140,13 +161,24 @@ def _card(rng: Random) -> str:
 
 def _iban(rng: Random) -> str:
     if rng.random() < 0.5:
-        country, rest = "GB", "WEST" + "".join(str(rng.randrange(10)) for _ in range(14))
+        country, rest = "GB", "WEST" + _digits(rng, 14)
     else:
-        country, rest = "DE", "".join(str(rng.randrange(10)) for _ in range(18))
+        country, rest = "DE", _digits(rng, 18)
     whole = country + iban_check(country, rest) + rest
     if rng.random() < 0.5:
         return whole
     return " ".join(whole[place : place + 4] for place in range(0, len(whole), 4))
+
+
+def _national_id(rng: Random, region: str) -> str:
+    if region == "GB":
+        parts = (rng.choice(OFFICE_PREFIXES), *(_digits(rng, 2) for _ in range(3)), rng.choice("ABCD"))
+        return rng.choice((" ", "")).join(parts)
+    return f"{rng.randrange(734, 750)}-{rng.randrange(1, 100):02d}-{rng.randrange(1, 10_000):04d}"
+
+
+def _digits(rng: Random, count: int) -> str:
+    return "".join(str(rng.randrange(10)) for _ in range(count))
 
 
 def _phone(rng: Random, region: str) -> str:

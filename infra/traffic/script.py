@@ -9,7 +9,8 @@
     ! hold 90s     ! transfer retention  the call is put on hold and resumed, or handed to another team
     r: csat5 4                           a survey rating
 
-`{Monday/Friday}` picks one; `{card}`, `{iban}`, `{phone}`, `{mail}` are the customer's (see `people.py`).
+`{Monday/Friday}` picks one; `{card}`, `{iban}`, `{phone}`, `{mail}`, `{national_id}`, `{account}`, `{link}` are the
+customer's (see `people.py`).
 """
 
 from __future__ import annotations

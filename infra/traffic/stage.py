@@ -202,7 +202,8 @@ class Stage:
         who, story, rng = self._who, self._story, self._rng
         slots = {
             "name": who.first, "agent": who.agent, "city": who.city, "mail": who.mail, "phone": who.phone,
-            "card": who.card, "iban": who.iban, "spoken_card": who.spoken_card, "brand": story.brand, "at": story.at,
+            "card": who.card, "iban": who.iban, "spoken_card": who.spoken_card, "national_id": who.national_id,
+            "account": who.account, "link": who.link, "brand": story.brand, "at": story.at,
             "amount": f"{10 + who.number * 37 % 290}.{who.number * 13 % 100:02d}",
             "ref": f"{story.industry[:2].upper()}-{1000 + who.number * 7919 % 9000}",
         }  # fmt: skip

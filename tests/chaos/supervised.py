@@ -165,6 +165,10 @@ class SupervisedJob:
         """Until the job has written all that it will write of what is in its topics."""
         wait_until_quiet(self.metric, PATIENCE_SECONDS, lambda: self.log)
 
+    def end(self) -> int:
+        """Let it end by itself; the exit status."""
+        return self._supervisor.wait(PATIENCE_SECONDS)
+
     def drain(self) -> int:
         """SIGTERM; the exit status."""
         self._supervisor.terminate()

@@ -11,6 +11,7 @@ import pytest
 from bytewax.errors import BytewaxRuntimeError
 
 from flows import ending
+from flows.intake import TooManyRejectsError
 from flows.settings import SettingsError
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.last_words import kept
@@ -44,6 +45,7 @@ def raising(error: Exception, *, by_the_engine: bool = True) -> Callable[[], Non
         (raising(RuleError("rule 'a': no"), by_the_engine=False), 2, "job: rule 'a': no\n"),
         (raising(KafkaSettingsError("no")), 2, "job stopped: KafkaSettingsError: no\n"),
         (raising(KafkaSourceError("no topic")), 3, "job stopped: KafkaSourceError: no topic\n"),
+        (raising(TooManyRejectsError("9 in a row")), 4, "job stopped: TooManyRejectsError: 9 in a row\n"),
         (raising(StoreError("sessions: 2 rows")), 1, "job stopped: StoreError: sessions: 2 rows\n"),
         (raising(OSError(98, "taken"), by_the_engine=False), 1, "job stopped: OSError: [Errno 98] taken\n"),
     ],

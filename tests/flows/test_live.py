@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
+import pytest
+from bytewax.dataflow import Dataflow
 
+from flows import live
 from flows.live import now_ms
+from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
+from infra.traffic.people import person
+from operators.clickhouse_sink import ClickHouseSink
+from operators.kafka_source import KafkaSource
+from operators.ticks import Timers, routes
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
 from tests.flows.test_pipeline import SETTINGS
 from tests.oracle import expected, stub_parts
 from tests.outputs import files_text, leaks, table_texts, topic_text
-from tests.store_reader import comparable, dump, tables
+from tests.store_reader import ROOT, comparable, dump, tables
 
 SEED = 20
 CUSTOMERS = 25
@@ -50,6 +61,8 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     sources = topic_text(brokers, "undertone.events")
     used = [secret for secret in secrets if secret in sources]
     assert len(used) > 20
+    people = [person(SEED, number).personal() for number in range(CUSTOMERS)]
+    assert {kind for one in people for kind, secret in one.items() if secret in used} == people[0].keys()
     assert "[CARD]" in outputs["scored_events"]
     assert "undertone.customer" in outputs["recovery store"], "the states of the customers are in it"
     assert "undertone_rows_written_total" in page
@@ -78,3 +91,78 @@ def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: P
     assert {table: rows.keys() for table, rows in got.items()} == {table: rows.keys() for table, rows in wanted.items()}
     assert got == wanted
     assert not any(dict(row)["late"] for row in got["trajectory"].values())
+
+
+def test_every_part_of_the_job_goes_by_one_number_of_processes() -> None:
+    ends = live.make_ends(Settings(processes=3), Timers(), lambda: False, process_id=1)
+
+    assert isinstance(ends.source, KafkaSource)
+    assert isinstance(ends.store, ClickHouseSink)
+    assert ends.source.options.share == (1, 3)
+    assert ends.source.options.routes == routes(3)
+    assert ends.source.options.epoch_ms > 0
+    assert len(ends.store.list_parts()) == 3
+
+
+@pytest.mark.parametrize(
+    ("processes", "arguments", "told"),
+    [
+        ("1", ["--addresses", "a:1;b:2"], "processes by --addresses: 2; set UNDERTONE_PROCESSES to 2"),
+        (
+            "3",
+            ["--process-id", "1", "--addresses", "a:1;b:2"],
+            "processes by --addresses: 2; set UNDERTONE_PROCESSES to 2",
+        ),
+        ("2", [], "processes by --addresses: 1; set UNDERTONE_PROCESSES to 1, or let infra.launch start them all"),
+        ("2", ["--process-id", "2", "--addresses", "a:1;b:2"], "--process-id must be from 0 to 1"),
+        ("1", ["--process-id", "1"], "--process-id must be from 0 to 0"),
+        ("2", ["--process-id", "-1", "--addresses", "a:1;b:2"], "--process-id must be from 0 to 1"),
+    ],
+)
+def test_a_process_that_is_told_two_numbers_of_processes_does_not_start(
+    processes: str,
+    arguments: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("UNDERTONE_PROCESSES", processes)
+
+    assert live.cli(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ"),
+    [
+        (["-i", "0", "-a", "localhost:2101;localhost:2102"], {}),
+        (["-i", "1", "-a", "localhost:2101;localhost:2102"], {"UNDERTONE_PROCESSES": "2"}),
+        (["-w", "2"], {}),
+        ([], {"BYTEWAX_PROCESS_ID": "0", "BYTEWAX_ADDRESSES": "localhost:2101;localhost:2102"}),
+        ([], {"BYTEWAX_WORKERS_PER_PROCESS": "2"}),
+    ],
+    ids=["processes", "processes as set", "workers", "processes by variable", "workers by variable"],
+)
+def test_the_command_line_of_the_engine_runs_one_worker_and_refuses_more(
+    arguments: list[str], environ: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bytewax.run", "flows.live:main", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "UNDERTONE_SCORER": "fake", **environ},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    told = "bytewax.run runs this job as one process with one worker: for more, set UNDERTONE_PROCESSES"
+    assert told in done.stderr.splitlines()[-1]
+
+
+def test_the_command_line_of_the_engine_gets_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERTONE_SCORER", "fake")
+    monkeypatch.setattr(sys, "argv", ["run.py", "flows.live:main", "-s", "5"])
+
+    assert isinstance(live.main(), Dataflow)

@@ -13,9 +13,11 @@ import pytest
 from confluent_kafka import Producer
 from msgspec.structs import replace
 
+from flows import redrive as redriving
 from flows.redrive import main, redrive
 from flows.replay import ALWAYS, Window
 from flows.replay import main as replay_main
+from flows.sender import NotSentError, Sender
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
@@ -137,6 +139,71 @@ def test_redrive_sends_again_what_is_accepted_now() -> None:
         assert payloads.count(good.payload) == 2
 
 
+def test_what_was_sent_again_is_not_sent_by_the_next_run() -> None:
+    with MockCluster(TOPICS) as cluster:
+        settings = Settings(brokers=cluster.bootstrap_servers)
+        good = next(iter(traffic.bulk(seed=1, n=1, customers=1)))
+        send(settings.brokers, [good, good._replace(payload=b"{", key=b"k")])
+        _write_dead_letters(settings, [raw.origin for raw in read_topic(settings.brokers, "undertone.events")])
+
+        assert redrive(settings, frozenset(), dry_run=False)["sent again"] == 1
+        for dry_run in (False, True):
+            done = redrive(settings, frozenset(), dry_run=dry_run)
+            assert done == {"sent again by an earlier run": 1, "still rejected: not_json": 1}
+        assert len(read_topic(settings.brokers, "undertone.events")) == 3
+
+        done = redrive(settings, frozenset(), dry_run=False, again=True)
+        assert done == {"sent again": 1, "still rejected: not_json": 1}
+        assert len(read_topic(settings.brokers, "undertone.events")) == 4
+
+
+def test_what_a_run_left_out_is_sent_by_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out for its reason, or refused still: the version that accepts it may come after many runs."""
+    with MockCluster(TOPICS) as cluster:
+        settings = Settings(brokers=cluster.bootstrap_servers)
+        send(settings.brokers, traffic.bulk(seed=1, n=3, customers=3))
+        first, *others = [raw.origin for raw in read_topic(settings.brokers, "undertone.events")]
+        _write_dead_letters(settings, others)
+        _write_dead_letters(settings, [first], Reason.NOT_SCORABLE)
+        with monkeypatch.context() as broken:
+            broken.setattr(redriving, "accept", lambda payload, origin, *_: rejected_at(origin))
+            assert redrive(settings, frozenset(), dry_run=False) == {"still rejected: not_scorable": 3}
+
+        assert redrive(settings, frozenset({Reason.NOT_SCORABLE.value}), dry_run=False) == {"sent again": 1}
+        done = redrive(settings, frozenset(), dry_run=False)
+        assert done == {"sent again": 2, "sent again by an earlier run": 1}
+
+
+def test_a_run_that_dies_has_marked_no_record_that_the_topic_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have sent some that it did not mark, at most `MARK_EVERY` of them."""
+    monkeypatch.setattr(redriving, "MARK_EVERY", 2)
+    with MockCluster(TOPICS) as cluster:
+        settings = Settings(brokers=cluster.bootstrap_servers)
+        send(settings.brokers, traffic.bulk(seed=1, n=5, customers=5))
+        _write_dead_letters(settings, [raw.origin for raw in read_topic(settings.brokers, "undertone.events")])
+        with monkeypatch.context() as dying:
+            cut_off, really = iter((False, False, True)), Sender.flush
+
+            def flush(out: Sender, topic: str) -> None:
+                """Two records, their marks, two records, and no more."""
+                really(out, topic)
+                if next(cut_off):
+                    raise NotSentError("cut off")
+
+            dying.setattr(Sender, "flush", flush)
+            with pytest.raises(NotSentError):
+                redrive(settings, frozenset(), dry_run=False)
+        assert len(read_topic(settings.brokers, "undertone.events")) == 5 + 4
+
+        done = redrive(settings, frozenset(), dry_run=False)
+        assert done == {"sent again": 3, "sent again by an earlier run": 2}
+        assert redrive(settings, frozenset(), dry_run=False) == {"sent again by an earlier run": 5}
+
+
+def rejected_at(origin: Origin) -> Rejected:
+    return Rejected(stage="redact", reason=Reason.NOT_SCORABLE, origin=origin)
+
+
 def test_a_record_that_cleaning_or_redaction_would_refuse_again_is_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -164,10 +231,10 @@ def test_what_is_no_dead_letter_is_counted_and_a_missing_topic_named(
     assert capsys.readouterr().err.startswith("flows.redrive: Kafka has no topic letters")
 
 
-def _write_dead_letters(settings: Settings, origins: list[Origin]) -> None:
+def _write_dead_letters(settings: Settings, origins: list[Origin], reason: Reason = Reason.TIME_IN_FUTURE) -> None:
     producer = Producer({"bootstrap.servers": settings.brokers})
     for origin in origins:
-        letter = Rejected(stage="decode", reason=Reason.TIME_IN_FUTURE, origin=origin, field="event_time")
+        letter = Rejected(stage="decode", reason=reason, origin=origin, field="event_time")
         producer.produce(settings.dead_letter_topic, msgspec.json.encode(letter))
     assert producer.flush(10) == 0
     time.sleep(0.1)

@@ -22,6 +22,26 @@ def test_every_variable_is_documented(field: str) -> None:
         pytest.param("UNDERTONE_EPOCH", "soon", "UNDERTONE_EPOCH: expected `float`, got `str`", id="wrong type"),
         pytest.param("UNDERTONE_EPOCH", "0", "UNDERTONE_EPOCH: expected `float` > 0.0", id="out of range"),
         pytest.param("UNDERTONE_START", "middle", "UNDERTONE_START: invalid enum value", id="no such choice"),
+        pytest.param("UNDERTONE_TOPICS", "", "UNDERTONE_TOPICS names no topic", id="no topic"),
+        pytest.param("UNDERTONE_TOPICS", " , ", "UNDERTONE_TOPICS names no topic", id="blanks for topics"),
+        pytest.param("UNDERTONE_TOPICS", "a,b, a", "UNDERTONE_TOPICS names a topic twice", id="topic twice"),
+        pytest.param("UNDERTONE_FEEDBACK_TOPIC", "", "UNDERTONE_FEEDBACK_TOPIC names no topic", id="no feedback topic"),
+        pytest.param(
+            "UNDERTONE_TOPICS",
+            "undertone.events,undertone.dead_letters",
+            "UNDERTONE_DEAD_LETTER_TOPIC names a topic of UNDERTONE_TOPICS",
+            id="what it writes is what it reads",
+        ),
+        pytest.param(
+            "UNDERTONE_ESCALATION_TOPIC",
+            "undertone.feedback",
+            "UNDERTONE_FEEDBACK_TOPIC names a topic of UNDERTONE_ESCALATION_TOPIC",
+            id="one topic for two things",
+        ),
+        pytest.param("UNDERTONE_DEFAULT_REGION", "UK", "such as US, DE or GB (not UK)", id="no such region"),
+        pytest.param("UNDERTONE_DEFAULT_REGION", "Germany", "UNDERTONE_DEFAULT_REGION: expected two", id="a name"),
+        pytest.param("UNDERTONE_DEFAULT_REGION", "gb", "two capital letters", id="small letters"),
+        pytest.param("UNDERTONE_DEFAULT_REGION", "", "UNDERTONE_DEFAULT_REGION: expected two", id="no region"),
         pytest.param("UNDERTONE_BROKER", "x", "did you mean UNDERTONE_BROKERS?", id="misspelt"),
     ],
 )
@@ -30,6 +50,29 @@ def test_a_mistake_names_its_variable(variable: str, value: str, problem: str) -
         Settings.from_env({variable: value})
 
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize("secret", ["", "hunter2", "fifteen letters", " " * 40])
+def test_a_secret_that_can_be_guessed_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"UNDERTONE_CUSTOMER_SECRET.*16 characters.*openssl rand -hex 32"
+    ) as raised:
+        Settings.from_env({"UNDERTONE_CUSTOMER_SECRET": secret})
+
+    assert secret.strip() == "" or secret not in str(raised.value)
+
+
+def test_a_secret_keeps_its_blanks() -> None:
+    """They are part of the key: without them every customer would be a stranger."""
+    secret = " sixteen letters and more\n"
+
+    assert Settings.from_env({"UNDERTONE_CUSTOMER_SECRET": secret}).customer_secret == secret
+
+
+def test_what_is_right_is_taken() -> None:
+    settings = Settings.from_env({"UNDERTONE_TOPICS": "calls, chats,", "UNDERTONE_DEFAULT_REGION": "GB"})
+
+    assert (settings.topic_list(), settings.default_region) == (("calls", "chats"), "GB")
 
 
 def test_kafka_settings_pass_through() -> None:

@@ -19,7 +19,7 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 OBJECTS = {each["kind"]: each for each in yaml.safe_load_all((INFRA / "k8s" / "undertone.yaml").read_text())}
 DOCKERFILE = (INFRA / "Dockerfile").read_text()
 ONE_OFF = {"topics", "migrate"}
-GIVEN = {"UNDERTONE_CUSTOMER_SECRET": "long and random", "UNDERTONE_STORE_PASSWORD": "secret"}
+GIVEN = {"UNDERTONE_CUSTOMER_SECRET": "a long and random value", "UNDERTONE_STORE_PASSWORD": "secret"}
 _REFERENCE = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}")
 
 

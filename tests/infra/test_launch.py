@@ -22,7 +22,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows import ending, live
 from flows.settings import Settings
-from infra.launch import NEEDS_MENDING, WRONG_CONFIGURATION, Plan, check, main, worker_command
+from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, check, main, worker_command
 from infra.state_folder import FolderInUseError, lock, prune, sweep
 from tests.processes import is_running
 
@@ -47,6 +47,7 @@ def started():
 DRAINS = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); started(); time.sleep(600)"
 STUBBORN = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: None); started()\nwhile True: time.sleep(1)"
 WRONG = PRELUDE + "started(); sys.exit(2)"
+NOTHING_BUT_REJECTS = PRELUDE + "started(); sys.exit(4)"
 FIRST_THE_INNOCENT = PRELUDE + "started(); time.sleep(0.4 * number); sys.exit(1 + number)"
 
 
@@ -128,6 +129,14 @@ def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
     assert len(workers(tmp_path)) == 1
 
 
+def test_a_job_that_refused_everything_is_not_started_again(tmp_path: Path) -> None:
+    with supervised(tmp_path, NOTHING_BUT_REJECTS, processes=1) as process:
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 4
+    assert "nothing was accepted for too long, see above; not started again" in log
+    assert len(workers(tmp_path)) == 1
+
+
 def test_the_status_that_counts_is_not_that_of_the_worker_which_ended_first(tmp_path: Path) -> None:
     with supervised(tmp_path, FIRST_THE_INNOCENT) as process:
         _, log = process.communicate(timeout=PATIENCE_SECONDS)
@@ -168,8 +177,18 @@ def test_the_published_secret_is_refused_outside_a_demo(
     check(Settings(customer_secret="something long and random"))
 
 
+def test_an_empty_secret_is_a_wrong_configuration_and_not_a_crash_that_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNDERTONE_CUSTOMER_SECRET", "")
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path / "state"))
+    assert main([]) == 2
+    assert "infra.launch: UNDERTONE_CUSTOMER_SECRET needs 16 characters or more" in capsys.readouterr().err
+
+
 def test_workers_and_supervisor_agree_on_what_a_status_means() -> None:
-    assert (WRONG_CONFIGURATION, NEEDS_MENDING) == (ending.WRONG_CONFIGURATION, ending.NEEDS_MENDING)
+    theirs = (ending.WRONG_CONFIGURATION, ending.NEEDS_MENDING, ending.TOO_MANY_REJECTS)
+    assert theirs == (WRONG_CONFIGURATION, NEEDS_MENDING, TOO_MANY_REJECTS)
 
 
 def test_workers_and_supervisor_agree_on_files_and_addresses(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from infra.clickhouse import __main__ as command
 from infra.clickhouse.__main__ import main
 from infra.clickhouse.dictionary import dictionary
 from infra.clickhouse.migrate import MigrationError, migrate, status
@@ -231,11 +232,73 @@ def test_finding_the_standing_row_needs_no_second_partition(empty: Client, table
 # Command
 
 
-def test_a_dry_run_prints_the_sql_of_its_profile(capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["migrate", "--dry-run", "--profile", "cluster", "--store", "clickhouse://etl@nowhere/other"]
+NOWHERE = ["migrate", "--dry-run", "--profile", "cluster", "--store", "clickhouse://etl@nowhere.invalid/other"]
 
-    assert main(asked) == 0
-    assert "CREATE DATABASE IF NOT EXISTS other ON CLUSTER undertone;" in capsys.readouterr().out
+
+def told_of(printed: str) -> list[int]:
+    """Numbers of the migrations that a dry run has printed."""
+    return [int(number) for number in re.findall(r"^-- (\d{4})_\w+\.sql$", printed, re.MULTILINE)]
+
+
+@pytest.fixture
+def opened(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """The store of these tests, whichever the command asks for."""
+    monkeypatch.setattr(command, "open_store", lambda *_: client)
+    monkeypatch.setattr(client, "close", lambda: None)
+    return client
+
+
+def test_a_dry_run_prints_what_the_database_lacks_and_changes_nothing(
+    opened: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newest = load()[-1].number
+    opened.command(
+        f"ALTER TABLE undertone.schema_migrations DELETE WHERE number = {newest} SETTINGS mutations_sync = 2"
+    )
+
+    assert main(["migrate", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert f"-- undertone has {newest - 1} of {newest} migrations; these would be applied:\n" in printed
+    assert told_of(printed) == [newest]
+
+    assert [migration.number for migration in migrate(opened, Target())] == [newest]
+    assert main(["migrate", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"-- undertone has {newest} of {newest} migrations: nothing would be applied\n"
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(opened: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    opened.command(
+        "INSERT INTO undertone.schema_migrations (number, name, checksum, profile) VALUES (9000, '', '', '')"
+    )
+
+    assert main(["migrate", "--dry-run"]) == 2
+    assert "use a newer version of the project" in capsys.readouterr().err
+    opened.command("ALTER TABLE undertone.schema_migrations DELETE WHERE number = 9000 SETTINGS mutations_sync = 2")
+
+
+def test_a_dry_run_for_an_empty_database_asks_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*NOWHERE, "--empty"]) == 0
+    printed = capsys.readouterr().out
+    assert "CREATE DATABASE IF NOT EXISTS other ON CLUSTER undertone;" in printed
+    assert told_of(printed) == [migration.number for migration in load()]
+
+
+def test_a_dry_run_that_finds_no_database_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(NOWHERE) == 2
+    refused = capsys.readouterr()
+    assert refused.out == ""
+    assert "--dry-run --empty prints all migrations without asking the store" in refused.err
+
+
+def test_a_dry_run_makes_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "--dry-run", "--store", f"chdb://{tmp_path}/store"]) == 0
+    assert told_of(capsys.readouterr().out) == [migration.number for migration in load()]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_dry_run_is_told_that_the_database_is_empty() -> None:
+    with pytest.raises(SystemExit):
+        main(["migrate", "--empty"])
 
 
 def test_a_wrong_store_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The traffic is lifelike, deterministic, its own words, and every malformed record is refused as it says."""
 
 import json
+import re
 import time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -18,6 +19,7 @@ from infra.traffic.people import person
 from infra.traffic.script import ScriptError, parse, stories
 from operators.decode import decode
 from operators.records import CHANNELS, Event, Origin, Rejected
+from operators.redact import redact
 
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 3, 1, 9, tzinfo=timezone.utc)
@@ -102,12 +104,22 @@ def test_people_have_valid_personal_data() -> None:
         assert phonenumbers.is_valid_number(phonenumbers.parse(who.phone, who.region))
 
 
+def test_personal_data_is_of_a_kind_that_redaction_finds() -> None:
+    for number in range(60):
+        who = person(7, number)
+        assert redact(f"it is {who.national_id}, thanks", who.region) == ("it is [ID], thanks", 1)
+        assert redact(f"it is {who.link}, thanks", who.region) == ("it is [URL], thanks", 1)
+        assert who.token in who.link
+        for written in (who.mail, who.phone, who.card, who.iban, who.spoken_card, who.account):
+            assert re.fullmatch(r"it is \[[A-Z]+\], thanks", redact(f"it is {written}, thanks", who.region)[0])
+
+
 def test_planted_lists_what_the_traffic_holds(sent: list[traffic.Sent]) -> None:
     everything = b"\n".join(one.payload for one in sent).decode(errors="replace")
     secrets = traffic.planted(7, 150)
     found = [secret for secret in secrets if secret in everything]
     assert len(found) > 200
-    for kind in ("card", "iban", "phone", "mail", "spoken_card"):
+    for kind in ("card", "iban", "phone", "mail", "spoken_card", "national_id", "account", "token"):
         assert any(person(7, number).personal()[kind] in found for number in range(150)), kind
 
 

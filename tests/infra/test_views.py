@@ -1,16 +1,23 @@
 """What the views say: each thing once, as it stands, through replays, revisions, retractions and erasure."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from msgspec.structs import replace
 
+from infra.clickhouse import __main__ as command
 from infra.clickhouse.erase import CUSTOMER_TABLES, erase, listed
 from infra.clickhouse.render import Target
 from models.scorer import FakeScorer
+from operators.identity import Identity
+from operators.records import Utterance
 from operators.score import score
+from operators.utterance import accept
+from tests.operators.wire import NOW_MS, ORIGIN, payload
 from tests.samples import (
     ONE_OF_EACH,
     empty_tables,
@@ -210,6 +217,108 @@ def test_an_erased_customer_is_gone_from_every_table_and_others_stay(empty: Clie
         assert rows(empty, f"SELECT customer_key FROM undertone.{table}") == [(8,)]
     assert rows(empty, "SELECT escalation_id FROM undertone.feedback") == [("e-8",)]
     assert listed(empty, Target()) == [7]
+
+
+SECRET = "the secret of an installation"
+PEOPLE: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "C-20417": ({"customer": {"id": "C-20417"}}, []),
+    " Zoë 7 ": ({"customer": {"id": " Zoë 7 "}}, []),
+    "Jo@Mail.example": ({"customer": {"refs": [{"type": "e-mail", "value": "jo@mail.example"}]}}, ["--by", "email"]),
+    "030 901820": (
+        {"customer": {"refs": [{"type": "tel", "value": "+4930901820"}]}, "region": "US"},
+        ["--by", "phone", "--region", "DE"],
+    ),
+    "chat-9": ({"customer": {}, "interaction_id": "chat-9"}, ["--by", "interaction"]),
+}
+Ask = Callable[..., int]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, client: Client) -> Ask:
+    """Run the command under that secret, on the store of these tests, with something on standard input."""
+    monkeypatch.setenv("UNDERTONE_CUSTOMER_SECRET", SECRET)
+    monkeypatch.setattr(command, "open_store", lambda *_: client)
+    monkeypatch.setattr(client, "close", lambda: None)
+
+    def run(*arguments: str, stdin: str | bytes) -> int:
+        given = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(given), encoding="ascii"))
+        return command.main(arguments)
+
+    return run
+
+
+def seen(**fields: Any) -> Utterance:
+    """What the job makes of a message."""
+    found = accept(payload(**fields), ORIGIN, NOW_MS, Identity(SECRET))
+    assert isinstance(found, Utterance)
+    return found
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_a_key_is_the_one_under_which_the_job_knows_the_customer(
+    who: str, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields, by = PEOPLE[who]
+
+    assert ask("key", "--tenant", "acme", *by, stdin=who) == 0
+    assert capsys.readouterr().out == f"{seen(**fields).customer_key:016x}\n"
+
+
+def test_keys_come_one_a_line_and_agents_have_theirs(ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask("key", "--tenant", "acme", "--by", "agent", stdin="\ufeffanna\r\nbob\n\n") == 0
+    assert capsys.readouterr().out.split() == [seen(agent_id=name).agent_key for name in ("anna", "bob")]
+
+
+def test_a_customer_is_erased_by_the_id_that_people_know(
+    empty: Client, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, who in enumerate(("C-1", "C-2", "C-3")):
+        put(empty, "scored_events", scored(number, customer_key=seen(customer={"id": who}).customer_key))
+
+    assert ask("erase", "--tenant", "acme", "--customer-id", "-", stdin="C-1\nC-3\n") == 0
+    assert "scored_events: 2 rows erased" in capsys.readouterr().out
+    left = seen(customer={"id": "C-2"}).customer_key
+    assert rows(empty, "SELECT customer_key FROM undertone.scored_events") == [(left,)]
+
+    assert ask("erase", "--tenant", "other", "--customer-id", "-", stdin="C-2") == 0
+    assert "nothing was found under these ids: check --tenant" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "told"),
+    [
+        (["erase", "--tenant", "acme", "--customer-id", "C-20417"], "", "personal data: give - and write it to"),
+        (["erase", "--customer-id", "-"], "C-20417", "--customer-id needs --tenant"),
+        (["key"], "C-20417", "--tenant"),
+        (["erase", "--tenant", "acme", "--customer-id", "-", "--by", "agent"], "C-20417", "no rows of their own"),
+        (["key", "--tenant", "acme"], "\n", "no id on standard input"),
+        (["key", "--tenant", "acme"], b"C-20417 caf\xe9", "not UTF-8"),
+        (["key", "--tenant", "a b"], "C-20417", "$.tenant"),
+        (["key", "--tenant", "acme"], "C-20417" * 40, "$.customer.id"),
+    ],
+)
+def test_what_cannot_be_a_key_is_told_without_the_id(
+    arguments: list[str], stdin: str | bytes, told: str, ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status = ask(*arguments, stdin=stdin)
+    except SystemExit as refused:
+        status = refused.code if isinstance(refused.code, int) else 0
+
+    written = capsys.readouterr()
+    assert status == 2
+    assert told in written.err
+    assert "C-20417" not in written.err + written.out
+
+
+def test_the_published_secret_makes_no_keys_outside_a_demo(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("UNDERTONE_CUSTOMER_SECRET")
+
+    assert ask("key", "--tenant", "acme", stdin="C-1") == 2
+    assert "UNDERTONE_CUSTOMER_SECRET is not set" in capsys.readouterr().err
 
 
 def test_every_table_with_a_customer_is_erased(client: Client) -> None:

@@ -7,6 +7,8 @@ import socket
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+
 from infra import traffic
 from infra.embedded_kafka import MockCluster
 from infra.ports import free_port
@@ -122,6 +124,26 @@ def test_a_position_that_retention_has_passed_is_named_and_nothing_is_skipped(
         with SupervisedJob(tmp_path, 1, settings) as job:
             job.wait(lambda: job.metric("undertone_records_read_total") > 0)
             assert job.drain() == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_nothing_but_rejects_ends_the_supervised_job_and_it_is_not_started_again(
+    tmp_path: Path, mock_cluster: MockCluster, processes: int
+) -> None:
+    made(mock_cluster)
+    good = load(1)[0]
+    send(mock_cluster.bootstrap_servers, [good._replace(payload=b"{", key=b"%d" % n) for n in range(400)])
+    with SharedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, processes, {**settings, "UNDERTONE_REJECT_RUN_LIMIT": "50"}) as job:
+            assert job.end() == 4
+            assert job.starts() == 1
+            assert len(lines(job, "nothing was accepted for too long, see above; not started again")) == 1
+            told = (
+                "flows.live stopped: TooManyRejectsError: 50 records in a row were rejected, the last for not_json at"
+            )
+            assert lines(job, told)
+            assert "Traceback" not in job.log
 
 
 def test_a_store_without_tables_ends_the_job_with_the_fix_in_one_line(

@@ -1,21 +1,24 @@
 """Rows reach the store before an epoch is committed, whatever the store does in between."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import Any
 
 import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.operators import input as op_input
 from bytewax.operators import output as op_output
 from bytewax.testing import TestingSource, run_main
+from msgspec.structs import replace
 
 from operators.clickhouse_sink import ClickHouseSink, RowsPartition, observe
 from operators.flusher import Flusher, FlushPolicy
 from operators.metrics import REGISTRY
 from operators.row_store import MemoryStore, RowStore, StoreError
 from operators.rows import TABLES, Row
-from tests.samples import rejected, scored
+from tests.samples import escalation, origin, rejected, scored, turn
 
 SLOW = FlushPolicy(interval=3600)
 """Nothing is inserted on its own."""
@@ -222,6 +225,31 @@ def test_rows_are_counted_and_their_latency_measured() -> None:
 
     assert value("undertone_rows_written_total") == count + 3
     assert value("undertone_row_latency_seconds_count") == latencies + 3
+
+
+def test_latency_is_measured_from_the_event_and_from_the_broker_for_the_same_rows() -> None:
+    def value(name: str, table: str) -> float:
+        return REGISTRY.get_sample_value(name, {"table": table}) or 0.0
+
+    def taken(table: str, *records: Any) -> list[tuple[int, int]]:
+        """How many latencies were added, and the whole seconds of their sum: from the event, and from the broker."""
+        names = [f"undertone_{since}_latency_seconds" for since in ("event", "row")]
+        before = [(value(f"{name}_count", table), value(f"{name}_sum", table)) for name in names]
+        observe(table, [TABLES[table].to_row(record) for record in records])
+        after = [(value(f"{name}_count", table), value(f"{name}_sum", table)) for name in names]
+        return [(int(a - b), round(c - d)) for (b, d), (a, c) in zip(before, after, strict=True)]
+
+    now_ms = time.time_ns() // 1_000_000
+    told = scored(1, at_ms=now_ms - 9_000_000)
+    told = replace(told, utterance=replace(told.utterance, origin=replace(origin(), broker_ms=now_ms - 2_000_000)))
+    ahead = replace(told, utterance=replace(told.utterance, event_ms=now_ms + 60_000))
+
+    assert taken("scored_events", told) == [(1, 9000), (1, 2000)]
+    assert taken("scored_events", ahead) == [(1, 0), (1, 2000)], "a clock that runs ahead"
+    by_time = escalation(1, broker_ms=0)
+    assert taken("escalations", by_time) == [(0, 0), (0, 0)], "no record, but the passing of time"
+    assert taken("trajectory", turn(1)) == [(0, 0), (0, 0)], "a turn may be told again long after its event"
+    assert taken("dead_letters", rejected())[0] == (0, 0), "what was refused has no time that can be trusted"
 
 
 @pytest.mark.parametrize("size", [1, 3, 50], ids=lambda size: f"batches of {size}")

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from flows import ending
 from flows.intake import Accepted, Intake
-from flows.live import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
+from flows.parts import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings, SettingsError
 from operators.kafka_sink import Outgoing

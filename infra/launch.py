@@ -61,12 +61,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def heartbeat(self) -> Path:
-        """File that workers touch at each committed epoch (`flows.live.heartbeat`)."""
+        """File that workers touch at each committed epoch (`flows.parts.heartbeat`)."""
         return self.state_dir / "committed"
 
     @property
     def recovery(self) -> Path:
-        """Folder of the engine's recovery store (`flows.live.recovery_store`)."""
+        """Folder of the engine's recovery store (`flows.parts.recovery_store`)."""
         return self.state_dir / "recovery"
 
 

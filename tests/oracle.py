@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from flows.intake import Intake
-from flows.live import make_intake, make_reducer
+from flows.parts import make_intake, make_reducer
 from flows.pipeline import blocks
 from flows.settings import Settings
 from models.scorer import FakeScorer

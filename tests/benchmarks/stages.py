@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from flows.live import calm_collector, make_reducer, now_ms
+from flows.live import calm_collector
+from flows.parts import make_reducer, now_ms
 from flows.settings import Settings
 from infra import traffic
 from operators import rows

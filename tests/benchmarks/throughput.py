@@ -19,7 +19,8 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from flows.intake import Accepted
-from flows.live import calm_collector, make_intake, make_reducer, make_store, now_ms, recovery_store
+from flows.live import calm_collector
+from flows.parts import make_intake, make_reducer, make_store, now_ms, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.replay import ALWAYS, Tally, Window
 from flows.settings import Settings

@@ -18,7 +18,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 from msgspec.structs import replace
 
-from flows import live
+from flows import live, parts
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.store import connector
@@ -164,14 +164,14 @@ def main() -> None:
     settings, stop = Settings.from_env(os.environ), live.drain_on_sigterm()
     timers, rules = Timers(), Rules.load(settings.rules)
     flow = pipeline(
-        doomed(live.make_ends(settings, timers, stop), settings, Doom(sys.argv[1])),
-        live.make_intake(settings, live.make_scorer(settings), live.now_ms),
-        live.make_reducer(settings, rules),
+        doomed(parts.make_ends(settings, timers, stop), settings, Doom(sys.argv[1])),
+        parts.make_intake(settings, parts.make_scorer(settings), parts.now_ms),
+        parts.make_reducer(settings, rules),
         timers,
         rules.keyword_bits,
         shard="0",
     )
-    recovery = RecoveryConfig(str(live.recovery_store(settings)))
+    recovery = RecoveryConfig(str(parts.recovery_store(settings)))
     cli_main(flow, epoch_interval=timedelta(seconds=settings.epoch), recovery_config=recovery)
 
 

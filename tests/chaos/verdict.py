@@ -6,7 +6,7 @@ from collections import Counter
 from pprint import pformat
 from typing import Any
 
-from flows.live import now_ms
+from flows.parts import now_ms
 from flows.settings import Settings
 from operators.rows import TABLES
 from tests.chaos.stores import EmbeddedStore, SharedStore

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.intake import Intake, Policy
-from flows.live import make_intake
+from flows.parts import make_intake
 from flows.settings import Settings
 from models.bundle import DEFAULT, read_config
 from models.drift import Monitor, Window, reference

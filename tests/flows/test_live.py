@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from bytewax.dataflow import Dataflow
 
-from flows import live
-from flows.live import now_ms
+from flows import live, parts
+from flows.parts import now_ms
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
@@ -94,7 +94,7 @@ def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: P
 
 
 def test_every_part_of_the_job_goes_by_one_number_of_processes() -> None:
-    ends = live.make_ends(Settings(processes=3), Timers(), lambda: False, process_id=1)
+    ends = parts.make_ends(Settings(processes=3), Timers(), lambda: False, process_id=1)
 
     assert isinstance(ends.source, KafkaSource)
     assert isinstance(ends.store, ClickHouseSink)

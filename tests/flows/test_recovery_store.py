@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from bytewax.recovery import init_db_dir
 
-from flows import live
+from flows import parts
 from flows.settings import Settings
 
 
-def parts(folder: Path) -> list[str]:
+def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.sqlite3"))
 
 
@@ -19,11 +19,11 @@ WHOLE = ["part-0.sqlite3", "part-1.sqlite3", "part-2.sqlite3"]
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
-    made = live.recovery_store(Settings(state_dir=tmp_path / "state", recovery_partitions=3))
+    made = parts.recovery_store(Settings(state_dir=tmp_path / "state", recovery_partitions=3))
     (made / "mark").touch()
-    again = live.recovery_store(Settings(state_dir=tmp_path / "state", recovery_partitions=5))
+    again = parts.recovery_store(Settings(state_dir=tmp_path / "state", recovery_partitions=5))
     assert again == made
-    assert parts(made) == WHOLE
+    assert files(made) == WHOLE
     assert (made / "mark").exists()
 
 
@@ -31,13 +31,13 @@ def test_two_processes_that_start_together_share_one(tmp_path: Path, monkeypatch
     settings = Settings(state_dir=tmp_path, recovery_partitions=3)
 
     def overtaken(folder: str, count: int) -> None:
-        monkeypatch.setattr(live, "init_db_dir", init_db_dir)
-        (live.recovery_store(settings) / "of the other process").touch()
+        monkeypatch.setattr(parts, "init_db_dir", init_db_dir)
+        (parts.recovery_store(settings) / "of the other process").touch()
         init_db_dir(folder, count)
 
-    monkeypatch.setattr(live, "init_db_dir", overtaken)
-    store = live.recovery_store(settings)
-    assert parts(store) == WHOLE
+    monkeypatch.setattr(parts, "init_db_dir", overtaken)
+    store = parts.recovery_store(settings)
+    assert files(store) == WHOLE
     assert (store / "of the other process").exists()
     assert [path for path in tmp_path.iterdir() if path != store] == []
 
@@ -50,8 +50,8 @@ def test_a_kill_in_the_middle_leaves_no_half_of_one(tmp_path: Path, monkeypatch:
         (Path(folder) / "part-2.sqlite3").unlink()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(live, "init_db_dir", killed)
+    monkeypatch.setattr(parts, "init_db_dir", killed)
     with pytest.raises(KeyboardInterrupt):
-        live.recovery_store(settings)
-    monkeypatch.setattr(live, "init_db_dir", init_db_dir)
-    assert parts(live.recovery_store(settings)) == WHOLE
+        parts.recovery_store(settings)
+    monkeypatch.setattr(parts, "init_db_dir", init_db_dir)
+    assert files(parts.recovery_store(settings)) == WHOLE

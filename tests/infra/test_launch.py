@@ -20,7 +20,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows import ending, live
+from flows import ending, parts
 from flows.settings import Settings
 from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, check, main, worker_command
 from infra.state_folder import FolderInUseError, lock, prune, sweep
@@ -194,8 +194,8 @@ def test_workers_and_supervisor_agree_on_what_a_status_means() -> None:
 def test_workers_and_supervisor_agree_on_files_and_addresses(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, processes=2, base_port=3000)
     plan = Plan(processes=2, state_dir=tmp_path)
-    assert plan.heartbeat == live.heartbeat(settings)
-    assert plan.recovery == live.recovery_store(settings)
+    assert plan.heartbeat == parts.heartbeat(settings)
+    assert plan.recovery == parts.recovery_store(settings)
     assert worker_command(settings)(0)[1:] == [
         "-m", "flows.live", "--process-id", "0", "--addresses", "127.0.0.1:3000;127.0.0.1:3001",
     ]  # fmt: skip
@@ -234,7 +234,7 @@ def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None
 
 
 def test_half_made_recovery_stores_are_swept_away(tmp_path: Path) -> None:
-    whole = live.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
+    whole = parts.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
     half_made = tmp_path / "recovery-x1y2"
     half_made.mkdir()
     (half_made / "part-0.sqlite3").touch()

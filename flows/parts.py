@@ -1,0 +1,129 @@
+"""The real parts of the job, made as the settings say; the live job, a replay and the benchmarks share them."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bytewax.recovery import init_db_dir
+
+from flows.intake import Intake, Policy
+from flows.pipeline import Ends
+from flows.settings import Settings
+from infra.store import connector
+from models.bundle import read_config
+from models.drift import Monitor
+from models.drift import load as drift_references
+from models.repeats import Repeats
+from models.scorer import FakeScorer, OnnxScorer, Scorer
+from operators.clickhouse_sink import ClickHouseSink
+from operators.customer_state import CustomerReducer
+from operators.identity import Identity
+from operators.kafka_sink import KafkaSink
+from operators.kafka_source import KafkaSource, ReadOptions
+from operators.language import spelled
+from operators.parameters import GAP_MS, SECOND, Parameters
+from operators.rules import Rules
+from operators.ticks import Timers, routes
+
+
+def make_scorer(settings: Settings) -> Scorer:
+    """Load what `UNDERTONE_SCORER` names."""
+    if settings.scorer == "fake":
+        return FakeScorer()
+    return Repeats(OnnxScorer.load(settings.model_dir, threads=settings.scorer_threads))
+
+
+def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) -> Intake:
+    """Assemble the first step."""
+    allowed = frozenset(entry.strip() for entry in settings.acoustic_tenants.split(",") if entry.strip())
+    policy = Policy(
+        feedback_topic=settings.feedback_topic,
+        default_region=settings.default_region,
+        reject_run_limit=settings.reject_run_limit,
+        languages=frozenset(map(spelled, read_config(settings.model_dir).languages)),
+        acoustic_allowed=lambda tenant, region: tenant in allowed or f"{tenant}/{region}" in allowed,
+    )
+    # The stub has no traffic that it was calibrated on.
+    drift = None if settings.scorer == "fake" else Monitor(drift_references(settings.model_dir))
+    return Intake(policy, Identity(settings.customer_secret, settings.default_region), scorer, clock, drift)
+
+
+def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
+    """Assemble the keyed step's reducers."""
+    return CustomerReducer(Parameters(), rules, lateness_ms=int(settings.allowed_lateness * 1000))
+
+
+def make_store(settings: Settings) -> ClickHouseSink:
+    """Assemble the store's sink, one part a process."""
+    return ClickHouseSink(
+        connector(settings.store, settings.store_password),
+        partitions=settings.processes,
+        flush_interval=settings.flush_interval,
+    )
+
+
+def recovery_store(settings: Settings) -> Path:
+    """Make the recovery store on first use; its number of partitions is then fixed.
+
+    It is made under another name: a store that is whole appears at once, however many processes start together, and a
+    kill in the middle leaves none rather than one that lacks partitions and can never be opened.
+    """
+    folder = settings.state_dir / "recovery"
+    if not any(folder.glob("*.sqlite3")):
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix="recovery-", dir=settings.state_dir))
+        init_db_dir(str(made), settings.recovery_partitions)
+        try:
+            made.rename(folder)
+        except OSError:
+            if not any(folder.glob("*.sqlite3")):
+                raise
+            shutil.rmtree(made)  # another process of the job was first
+    return folder
+
+
+def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
+    """Assemble source and sinks of one process."""
+    return Ends(
+        source=KafkaSource(
+            settings.brokers,
+            (*settings.topic_list(), settings.feedback_topic),
+            settings=settings.kafka,
+            options=ReadOptions(
+                start=settings.start,
+                resumed=has_run(settings),
+                batch=settings.batch,
+                credit=settings.credit,
+                routes=routes(settings.processes),
+                share=(process_id, settings.processes),
+                epoch_ms=int(settings.epoch * 1000) if settings.processes > 1 else 0,
+                recorded_idle_ms=int(settings.recorded_idle * 1000),
+                over_ms=max(GAP_MS.values()) + int(settings.allowed_lateness * 1000) + SECOND,
+            ),
+            stop=stop,
+            on_commit=heartbeat(settings).touch,
+            epochs=timers.epochs,
+        ),
+        store=make_store(settings),
+        escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
+        dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),
+    )
+
+
+def has_run(settings: Settings) -> bool:
+    """Whether an epoch was ever committed: a partition that the store does not know is then a new one."""
+    return heartbeat(settings).exists()
+
+
+def heartbeat(settings: Settings) -> Path:
+    """File that is touched at each committed epoch; the supervisor's watchdog looks at its age."""
+    return settings.state_dir / "committed"
+
+
+def now_ms() -> int:
+    """Wall clock in milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000

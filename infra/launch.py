@@ -37,6 +37,7 @@ NOT_AGAIN: Final = {
     TOO_MANY_REJECTS: "nothing was accepted for too long",
 }
 """Statuses that end the launcher too, and what it says."""
+CUT_SHORT: Final = "at most two epochs are replayed at the next start"
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
 LAST_WORDS_SECONDS: Final = 1.0
@@ -86,7 +87,7 @@ class Supervisor:
         self._pause = plan.backoff
 
     def run(self) -> int:
-        """Supervise; 0 after a clean drain, 1 after one that had to be cut short, else a status of `NOT_AGAIN`."""
+        """Supervise; 0 after a clean drain, 1 without one or when it is cut short, else a status of `NOT_AGAIN`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         with lock(self._plan.state_dir) as held:
@@ -99,7 +100,8 @@ class Supervisor:
                 if outcome is not None:
                     return outcome
                 if self._wait_out_pause():
-                    return 0
+                    log(f"ended without a drain: {CUT_SHORT}")
+                    return 1
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._signals += 1
@@ -176,7 +178,7 @@ class Supervisor:
         until = time.monotonic() + self._plan.drain
         while any(worker.poll() is None for worker in self._workers):
             if time.monotonic() > until or self._signals > 1:
-                log("the drain is cut short; at most two epochs are replayed at the next start")
+                log(f"the drain is cut short: {CUT_SHORT}")
                 return 1
             time.sleep(POLL_SECONDS)
         statuses = [worker.returncode for worker in self._workers]

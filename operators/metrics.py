@@ -29,7 +29,12 @@ CREDIT_USED = Gauge(
     registry=REGISTRY,
 )
 RECORDS = Counter("undertone_records_read", "Records read from the partition", _PARTITION, registry=REGISTRY)
-SCORED = Counter("undertone_messages_scored", "Messages that the model scored", ("channel",), registry=REGISTRY)
+SCORED = Counter(
+    "undertone_messages_scored",
+    "Messages of customers and agents that the model scored, those that it was unsure about included",
+    ("channel",),
+    registry=REGISTRY,
+)
 DRIFT = Gauge(
     "undertone_drift_psi",
     "Stability index of the last messages against those the model was calibrated on: above 0.25 look, and refit",

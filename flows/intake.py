@@ -64,8 +64,7 @@ class Intake:
         now_ms = self._now_ms()
         read = [self._read(item, now_ms) if isinstance(item, Raw) else item for item in batch]
         utterances = [item for item in read if isinstance(item, Utterance)]
-        watch = self._compare if self._drift else None
-        scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms, watch))
+        scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms, self._scored))
         accepted: list[Accepted] = [next(scored) if isinstance(item, Utterance) else item for item in read]
         self._watch(accepted)
         return accepted
@@ -82,8 +81,10 @@ class Intake:
             acoustic_allowed=self._policy.acoustic_allowed,
         )
 
-    def _compare(self, utterances: Sequence[Utterance], scores: Scores) -> None:
-        """Show how far customers' final words have moved from what the model was calibrated on."""
+    def _scored(self, utterances: Sequence[Utterance], scores: Scores) -> None:
+        """Count what the model scored; show how far customers' final words are from what it was calibrated on."""
+        for spoken_on, count in Counter(one.channel for one in utterances).items():
+            metrics.SCORED.labels(spoken_on).inc(count)
         if self._drift:
             told = [one.channel if one.speaker == "customer" and one.final else "" for one in utterances]
             for channel, indices in self._drift.add(told, scores).items():
@@ -91,10 +92,7 @@ class Intake:
                     metrics.DRIFT.labels(channel, measure).set(index)
 
     def _watch(self, accepted: Sequence[Accepted]) -> None:
-        """Show the batch in the metrics, one update a label; stop at a run of nothing but rejects."""
-        scored = Counter(item.utterance.channel for item in accepted if isinstance(item, Scored) and not item.abstained)
-        for channel, count in scored.items():
-            metrics.SCORED.labels(channel).inc(count)
+        """Count what was rejected; stop at a run of nothing but rejects."""
         for item in accepted:
             if isinstance(item, Rejected):
                 self._refused(item)

@@ -1,15 +1,18 @@
 """Every metric of the job, in one list, and the endpoint that shows them.
 
+`python -m operators.metrics` prints the list for the page for data engineers.
 Labels are topics, partitions, tables, stages, reasons and the like: a bounded set, never a text or an id.
 Instants are Unix seconds, durations seconds, as Prometheus wants them.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.metrics import MetricWrapperBase
 
 REGISTRY: Final = CollectorRegistry()
 _LATENCY_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -29,7 +32,12 @@ CREDIT_USED = Gauge(
     registry=REGISTRY,
 )
 RECORDS = Counter("undertone_records_read", "Records read from the partition", _PARTITION, registry=REGISTRY)
-SCORED = Counter("undertone_messages_scored", "Messages that the model scored", ("channel",), registry=REGISTRY)
+SCORED = Counter(
+    "undertone_messages_scored",
+    "Messages of customers and agents that the model scored, those that it was unsure about included",
+    ("channel",),
+    registry=REGISTRY,
+)
 DRIFT = Gauge(
     "undertone_drift_psi",
     "Stability index of the last messages against those the model was calibrated on: above 0.25 look, and refit",
@@ -115,3 +123,19 @@ def start_server(host: str, port: int) -> None:
     except OSError as error:
         why = f"{error.strerror}: metrics cannot be served at {host}:{port}; check UNDERTONE_METRICS_PORT and _HOST"
         raise OSError(error.errno, why) from None
+
+
+def table() -> str:
+    """Markdown table of all metrics, in the order of this file, by the names that the endpoint shows."""
+    rows = ["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+    for metric in globals().copy().values():
+        if isinstance(metric, MetricWrapperBase):
+            (told,) = metric.describe()
+            name = f"{told.name}_total" if told.type == "counter" else told.name
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            rows.append(f"| `{name}` | {told.type} | {labels} | {told.documentation} |")
+    return "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

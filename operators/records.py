@@ -70,28 +70,36 @@ class Ref(Record, frozen=True, kw_only=True):
     """One way to recognise a customer, for example `{"type": "email", "value": ...}`."""
 
     type: Annotated[str, Meta(min_length=1, max_length=40)]
+    """What kind of reference it is: `email`, `phone`, or a name of your own."""
     value: Id
+    """The reference itself; mail addresses are compared in lower case, phone numbers in E.164."""
 
 
 class Customer(Record, frozen=True, kw_only=True):
     """Who the customer is, as the source knows it. Raw values never leave `decode`'s next stage."""
 
     id: Id | None = None
+    """The customer's id, the same on every channel; it alone tells who it is where it is given."""
     refs: Annotated[list[Ref], Meta(max_length=16)] = []
+    """Other ways to recognise the customer; without `id` the first of them tells who it is."""
 
 
 class Acoustic(Record, frozen=True, kw_only=True):
     """Timing of speech, when the source measures it. For customers only; off by default."""
 
     silence_ms: Millis = 0
+    """Silence that the source measured, in milliseconds."""
     overtalk_ms: Millis = 0
+    """Time in which both spoke, in milliseconds."""
 
 
 class Rating(Record, frozen=True, kw_only=True):
     """A survey answer on the scale that was asked."""
 
     scale: Literal["csat5", "nps", "ces7"]
+    """What was asked: `csat5` is satisfaction from 1 to 5, `nps` from 0 to 10, `ces7` ease from 1 to 7."""
     value: Annotated[int, Meta(ge=0, le=10)]
+    """The answer, within its scale."""
 
 
 class Event(Record, frozen=True, kw_only=True):
@@ -104,27 +112,49 @@ class Event(Record, frozen=True, kw_only=True):
     """
 
     schema: Literal["undertone.event/1"]
+    """Name and version of this contract."""
     event_id: Id
+    """The source's id of the event, unique within its tenant."""
     revision: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """0 for the first account of the event; a final transcript, an edit or a retraction has a higher one."""
     tenant: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    """Organisation that the customer belongs to."""
     region: Annotated[str, Meta(max_length=16)] = ""
+    """Where the source is, such as `US` or `US-CA`: how phone numbers without a prefix are read."""
     channel: Channel
+    """Way by which the customer is in touch."""
     kind: Kind = "utterance"
+    """What happened: `utterance` is words, `rating` a survey's answer; `retracted` takes the event of this id back."""
     interaction_id: Id
+    """Call, chat, mail thread or post that the event is part of."""
     customer: Customer = Customer()
+    """Whose mood it is; a customer who is not told is known by the interaction alone."""
     speaker: Speaker = "customer"
+    """Whose words they are; only the customer's move the mood."""
     agent_id: Name = ""
+    """Agent who handles the interaction, as the source knows them; empty when none is known."""
     queue: Name = ""
+    """Queue or team that handles the interaction."""
     language: Annotated[str, Meta(max_length=35)] = ""
+    """Language tag of the text, such as `en-GB`; empty is taken for one that the model reads."""
     text: str = ""
+    """The words as they came, at most 20,000 characters; needed for an `utterance`."""
     final: bool = True
+    """False for a partial transcript whose final version is still to come, under the same id."""
     asr_confidence: Ratio | None = None
+    """Confidence of speech recognition; counts for `voice` only, null as 1."""
     event_time: Annotated[datetime, Meta(tz=True)]
+    """When it was said or written, with its offset from UTC; the same for every revision of the event."""
     offset_ms: Millis | None = None
+    """Time from the start of the interaction to the event; accepted, and not used yet."""
     duration_ms: Millis | None = None
+    """How long it took to say; accepted, and not used yet."""
     acoustic: Acoustic | None = None
+    """Timing of speech; used only where the tenant allows it."""
     rating: Rating | None = None
+    """A survey's answer; needed for kind `rating`."""
     attributes: Annotated[dict[Annotated[str, Meta(max_length=64)], Name], Meta(max_length=32)] = {}
+    """What else the source says, by name; of it the job reads the headers of mails (`subject` and the like)."""
 
 
 class Reason(str, Enum):
@@ -437,15 +467,23 @@ class Evidence(Record, frozen=True, kw_only=True):
     """What an alert stands on. Numbers and ids; the excerpt is redacted."""
 
     score: float
+    """Polarity of the event at which this step was made, in [-1, 1]; below 0 is unhappy."""
     level: float
+    """Rolling score of the conversation at that moment, in (-1, 1)."""
     level_evidence: float
+    """Decayed weight that `level` stands on; near 0 little is known."""
     customer_level: float
+    """Rolling score of the customer over all channels at that moment, in (-1, 1)."""
     carried: float
+    """Customer level when the session began: what the customer came with."""
     slope: float | None
+    """Trend of the score per minute; null with fewer than 4 messages."""
     streak: int
+    """Run of negative messages of the customer at that moment."""
     tags: tuple[str, ...]
     """Tags flagged on the triggering message, most probable first."""
     excerpt: RedactedText
+    """First 160 characters of the triggering message, without personal data; empty where no message triggered it."""
     event_ids: tuple[str, ...]
     """The triggering message first, then up to two customer messages before it."""
 
@@ -454,48 +492,70 @@ class Escalation(Record, frozen=True, kw_only=True):
     """One step in the life of one alert (topic `undertone.escalations`, table `escalations`)."""
 
     schema: Literal["undertone.escalation/1"] = "undertone.escalation/1"
+    """Name and version of this contract."""
     escalation_id: str
     """Customer key and a deterministic hash of rule, session and ordinal: a replay cannot raise it twice, and an
     answer that names it finds the customer's state."""
     transition: Transition
+    """The step that this record tells of: `raised`; `level_up`, it is graver; `reminded`, nobody has acknowledged it;
+    `acked`, somebody has; `cleared`, it is over; `retracted`, it should never have been; `suppressed`, held back."""
     version: int
-    """1 for raised, then one more for each transition of the same escalation."""
+    """1 for the first record of the alert, then one more for each further step: the highest stands."""
     tenant: str
+    """Organisation that the customer belongs to; feedback on the alert must name the same."""
     customer_key: str
-    """16 hex digits: JSON readers lose 64-bit integers."""
+    """Pseudonym of the customer, 16 hex digits: JSON readers lose 64-bit integers."""
     session_id: str
+    """Session across channels in which the alert was raised."""
     interaction_id: str
+    """Conversation in which this step happened, by the id of its events (`h_` and 24 hex digits where that holds
+    personal data); a later step may happen in another one than the first."""
     channel: Channel
+    """Channel of that conversation."""
     queue: str
+    """Queue or team that handles it."""
     agent_key: str
+    """Pseudonym of the agent who handles it, 16 hex digits; empty when none is known."""
     rule: str
+    """Id of the rule that raised the alert."""
     rule_version: str
+    """Version of the file of rules."""
     family: str
-    """What kind of rule it is: the demo shows one escalation for each."""
+    """What kind of rule it is; rules that say the same of several channels share one."""
     level: Annotated[int, Meta(ge=1, le=3)]
+    """How grave it is: 1 watch, 2 frustrated, 3 critical."""
     route: Route
+    """Whom to tell: `agent` is a cue on the agent's own screen, `supervisor` an alert."""
     state: Literal["active", "resolved", "suppressed"]
-    """`active` until it is resolved; `transition` tells whether somebody has acknowledged it."""
+    """`active` until it is `resolved` (or retracted); `suppressed` was never active, but held back. Whether somebody
+    has acknowledged it is told by `transition`."""
     reason: str
     """The condition of the rule with the values that made it true, for people; holds no text of the customer."""
     raised_ms: int
-    """Event time of the message that first raised it; immutable, in the sort key."""
+    """Event time at which it was first raised, in milliseconds since 1970 (UTC); never changes, in the sort key."""
     event_ms: int
-    """Event time of what made this transition: a message, the passing of time, or what a person did."""
+    """Event time of what made this step (a message, the passing of time, or what a person did), in milliseconds."""
     evidence: Evidence
+    """What the alert stands on at this step."""
     broker_ms: int
-    """Kafka's timestamp of the triggering record; latency = publication - this. 0 where no record but time, or a
-    person, made the transition."""
+    """Kafka's timestamp of the triggering record, in milliseconds; latency = publication - this. 0 where no record but
+    time, or a person, made the step."""
 
 
 class Feedback(Record, frozen=True, kw_only=True):
     """What a supervisor did with an alert (topic `undertone.feedback`, contract `undertone.feedback/1`)."""
 
     schema: Literal["undertone.feedback/1"]
+    """Name and version of this contract."""
     feedback_id: Id
+    """Your id of this action, unique for the alert; sent twice it counts once."""
     tenant: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    """The alert's own tenant: feedback that names another changes nothing about the alert."""
     escalation_id: Id
+    """The alert, as its records name it."""
     action: Literal["acknowledged", "resolved", "good_catch", "false_alarm"]
+    """`acknowledged`: somebody sees to it; `resolved`: it is over; the others judge it."""
     by: Name = ""
     """Pseudonym of the supervisor; stored as given, so do not send a name."""
     event_time: Annotated[datetime, Meta(tz=True)]
+    """When the person acted, with its offset from UTC; at most 5 minutes ahead of the job's clock."""

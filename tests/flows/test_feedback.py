@@ -89,14 +89,17 @@ def test_the_command_sends(mock_cluster: MockCluster, capsys: pytest.CaptureFixt
 
 
 def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--escalation", "e1", "--action", "resolved"], {"UNDERTONE_EPOC": "1"}) == 1
+    assert main(["--escalation", "e1", "--action", "resolved", "--tenant", "acme"], {"UNDERTONE_EPOC": "1"}) == 1
     assert "UNDERTONE_EPOC" in capsys.readouterr().err
 
 
-def test_a_command_that_is_not_complete(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("left_out", ["--tenant", "--escalation", "--action"])
+def test_a_command_that_is_not_complete(capsys: pytest.CaptureFixture[str], left_out: str) -> None:
+    """Above all there is no tenant by default: what names a wrong one is sent and then changes nothing."""
+    complete = {"--tenant": "acme", "--escalation": "e1", "--action": "resolved"}
     with pytest.raises(SystemExit):
-        main(["--action", "resolved"], {})
-    assert "--escalation and --action are needed" in capsys.readouterr().err
+        main([word for name, value in complete.items() if name != left_out for word in (name, value)], {})
+    assert "--tenant, --escalation and --action are needed" in capsys.readouterr().err
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows.intake import Intake, Policy
@@ -67,6 +69,29 @@ def test_agents_and_provisional_words_do_not_count(intake: Intake) -> None:
     assert index("score") is None
 
 
+def test_what_the_model_scored_is_counted_and_nothing_else() -> None:
+    """Without a reference to compare with, too; what it was unsure about was scored, what is skipped was not."""
+
+    def counted() -> float:
+        return metrics.REGISTRY.get_sample_value("undertone_messages_scored_total", {"channel": "email"}) or 0.0
+
+    mails: list[dict[str, str]] = [
+        {"text": CALM},
+        {"text": "ok"},
+        {"text": CALM, "speaker": "agent"},
+        {"text": CALM, "speaker": "bot"},
+        {"text": CALM, "language": "de"},
+        {"text": "> quoted"},
+    ]
+    batch = [
+        Raw(payload=payload(event_id=f"e{i}", channel="email", **mail), origin=ORIGIN) for i, mail in enumerate(mails)
+    ]
+    before = counted()
+    read = Intake(POLICY, Identity("key", "eu"), Unsure(), lambda: NOW_MS)(batch)
+    assert [isinstance(item, Scored) and item.abstained for item in read] == [True] * len(mails)
+    assert counted() - before == 3
+
+
 def test_the_live_job_compares_with_the_bundle_it_runs() -> None:
     """Every message the same is unlike any reference; the stub scorer, which no bundle describes, is not compared."""
     for settings, told in ((Settings(scorer="fake"), False), (Settings(scorer="onnx"), True)):
@@ -127,6 +152,14 @@ def test_what_is_not_scored_in_any_language_keeps_its_own_reason(
 ) -> None:
     (read,) = intake([Raw(payload=payload(language="de", **changes), origin=ORIGIN)])
     assert columns(read)["skipped"] == skipped
+
+
+class Unsure(FakeScorer):
+    """A model that is never sure."""
+
+    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
+        scores = super().score(texts, channels)
+        return replace(scores, abstained=np.ones_like(scores.abstained))
 
 
 class Refusing(FakeScorer):

@@ -183,5 +183,15 @@ def test_10_waiting_costs(empty: Client) -> None:
     assert [(row[0][0], row[3], row[4]) for row in found] == [("a", 1.0, 1.0), ("c", -0.5, 0.0)]
 
 
+@pytest.mark.parametrize("key", [0, 7, 0x00F3A9C2D4E5B601, 2**63, 2**64 - 1])
+def test_the_key_of_escalation_messages_is_found_from_that_of_the_tables_and_back(empty: Client, key: int) -> None:
+    digits = f"{key:016x}"
+    to_digits, back = re.findall(r"`([^`]*\bhex\(customer_key\)[^`]*|[^`]*\bunhex\([^`]*)`", PAGE)
+    put(empty, "escalations", escalation(1, customer_key=digits))
+    back = back.replace("00f3a9c2d4e5b601", digits)
+
+    assert rows(empty, f"SELECT {to_digits}, {back} FROM undertone.v_escalations") == [(digits, key)]
+
+
 def _at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, tz=timezone.utc)

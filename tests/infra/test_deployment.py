@@ -48,6 +48,26 @@ def test_containers_are_given_settings_that_the_job_takes(service: str) -> None:
     assert str(settings.state_dir) in volumes
 
 
+@pytest.mark.parametrize("service", ["migrate", "job"])
+def test_what_the_file_for_settings_says_takes_effect_in_containers(service: str) -> None:
+    (read,) = SERVICES[service]["env_file"]
+    assert read == {"path": "../.env.undertone", "required": False}
+    assert (INFRA / read["path"]).resolve() == ROOT / ".env.undertone"
+    assert "$(addprefix --env-file ,$(wildcard .env.undertone))" in (ROOT / "Makefile").read_text()
+    ours = {"UNDERTONE_DEFAULT_REGION": "GB", "UNDERTONE_KAFKA_LINGER_MS": "5"}
+    settings = Settings.from_env({**ours, **filled(SERVICES[service]["environment"])})
+    assert (settings.default_region, settings.kafka) == ("GB", {"linger.ms": "5"})
+
+
+def test_what_the_file_for_settings_cannot_change_is_documented_and_it_is_nobodys_to_commit() -> None:
+    environment = SERVICES["job"]["environment"]
+    settled = {name for name, value in environment.items() if f"${{{name}:" not in str(value)}
+    page = (ROOT / "docs" / "data-engineers.md").read_text()
+    told = page[page.index("Only where things are inside") : page.index("It makes the four topics above")]
+    assert set(re.findall(r"`(UNDERTONE_\w+)`", told)) == settled
+    assert all(".env.undertone" in (ROOT / name).read_text().split() for name in (".gitignore", ".dockerignore"))
+
+
 def test_pods_are_given_settings_that_the_job_takes() -> None:
     settings = Settings.from_env({**OBJECTS["ConfigMap"]["data"], **GIVEN})
     check(settings)

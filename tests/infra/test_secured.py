@@ -97,7 +97,7 @@ def test_traffic_and_redrive_get_in_as_the_job_does(
     [
         lambda brokers: play_traffic(["--brokers", brokers, "--customers", "1"]),
         lambda _brokers: redrive_letters([]),
-        lambda _brokers: say_feedback(["--escalation", "e-1", "--action", "resolved"]),
+        lambda _brokers: say_feedback(["--tenant", "acme", "--escalation", "e-1", "--action", "resolved"]),
     ],
     ids=["traffic", "redrive", "feedback"],
 )

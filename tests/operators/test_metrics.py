@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,12 @@ def test_every_metric_is_ours_and_explained() -> None:
     families = list(metrics.REGISTRY.collect())
     assert len(families) > 15
     assert all(family.name.startswith("undertone_") and len(family.documentation) > 15 for family in families)
+
+
+def test_the_page_for_data_engineers_has_every_metric() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data-engineers.md").read_text(encoding="utf-8")
+    assert metrics.table() in page, "the metrics changed: put what `python -m operators.metrics` prints into the page"
+    assert metrics.table().count("\n") == len(list(metrics.REGISTRY.collect())) + 2
 
 
 def test_no_label_can_hold_a_text_or_an_id() -> None:

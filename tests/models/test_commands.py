@@ -52,6 +52,34 @@ def test_score_adds_fields_and_keeps_the_rest(tmp_path: Path, source: str, targe
     assert scored[2]["abstained"]
 
 
+def test_only_customers_have_emotions_and_machines_are_not_judged(tmp_path: Path) -> None:
+    """As in the live job; a speaker of any other name is no customer either."""
+    speakers = ["customer", " Customer", None, "agent", "speaker 2", 0, "bot", "SYSTEM"]
+    rows = [{"text": "Nobody answers, I am furious, fix it now!", "speaker": speaker} for speaker in speakers]
+    assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0
+    scored = read(tmp_path / "g.jsonl")
+    assert [row["speaker"] for row in scored] == speakers
+    assert all(row["flags"] and any(row["emotions"].values()) for row in scored[:3])
+    for row in scored[3:]:
+        assert row["flags"] == []
+        assert row["emotions"] == dict.fromkeys(TAGS, 0.0)
+    assert {row["label"] for row in scored[:6]} == {"negative"}
+    for row in scored[6:]:
+        assert [row[f"p_{name}"] for name in SENTIMENTS] == [0.0, 1.0, 0.0]
+        assert (row["score"], row["label"], row["abstained"]) == (0.0, "neutral", True)
+
+
+def test_what_the_bundle_cannot_read_is_not_judged(tmp_path: Path) -> None:
+    names = ["en", "EN_us", "", None, "English", 7, " de", "de-AT", "fr_CA"]
+    rows = [{"text": "This is terrible, I hate it", "language": name} for name in names]
+    assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0
+    scored = read(tmp_path / "g.jsonl")
+    assert [row["language"] for row in scored] == names
+    assert [row["label"] for row in scored] == ["negative"] * 6 + ["neutral"] * 3
+    assert [row["abstained"] for row in scored] == [False] * 6 + [True] * 3
+    assert scored[6]["emotions"] == dict.fromkeys(TAGS, 0.0)
+
+
 def test_score_reads_more_rows_than_one_batch(tmp_path: Path) -> None:
     rows = [{"id": i, "text": f"order {i}"} for i in range(jsonl.BATCH_ROWS + 5)]
     assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0

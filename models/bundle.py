@@ -12,6 +12,9 @@ from models.labels import SENTIMENTS, TAGS
 DEFAULT = Path(__file__).parent / "sentiment"
 MANIFEST = "manifest.json"
 REQUIRED = ("model.onnx", "tokenizer.json", "config.json", "calibration.json")
+SHIPPED_FIT = "calibration.shipped.json"
+"""The calibration that the bundle came with, once `models.calibrate` has put another in its place."""
+OPTIONAL = ("drift.json", SHIPPED_FIT)
 
 
 class BundleError(RuntimeError):
@@ -52,7 +55,7 @@ def write_manifest(folder: Path, made: Mapping[str, Any] | None = None) -> Manif
     path = folder / MANIFEST
     if made is None:
         made = msgspec.json.decode(path.read_bytes(), type=Manifest).made if path.exists() else {}
-    names = sorted(file.name for file in folder.iterdir() if file.name in (*REQUIRED, "drift.json"))
+    names = sorted(file.name for file in folder.iterdir() if file.name in (*REQUIRED, *OPTIONAL))
     manifest = Manifest(files={name: sha256(folder / name) for name in names}, made=dict(made))
     path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n")
     return manifest

@@ -8,12 +8,14 @@ A channel with few rows is drawn towards the global fit: weight n / (n + `SHRINK
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.bundle import BundleError
 from models.labels import CHANNELS, TAGS
 
 Floats = npt.NDArray[np.floating]
@@ -240,6 +242,18 @@ def fit(
         rows={channel: int((names == channel).sum()) for channel in CHANNELS},
     )
     return stamped(made)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration file.
+
+    Raises:
+        BundleError: it is not valid; the message names the file.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Calibration)
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{path}: {error}") from error
 
 
 def stamped(calibration: Calibration) -> Calibration:

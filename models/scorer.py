@@ -13,14 +13,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 from tokenizers import Tokenizer
 
 from models.bundle import DEFAULT, BundleError, Config, read_config, verify
-from models.calibration import Calibration, Calibrator, identity
+from models.calibration import Calibration, Calibrator, identity, read_calibration
 from models.labels import SENTIMENTS, TAGS
 from models.text import normalise
 
@@ -154,11 +153,7 @@ class OnnxScorer:
         """
         verify(bundle_dir)
         config = read_config(bundle_dir)
-        path = bundle_dir / "calibration.json"
-        try:
-            calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
-        except msgspec.MsgspecError as error:
-            raise BundleError(f"{path}: {error}") from error
+        calibration = read_calibration(bundle_dir / "calibration.json")
         tokenizer = Tokenizer.from_file(str(bundle_dir / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.no_truncation()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from models import calibrate, evaluate, jsonl, score
-from models.bundle import DEFAULT, verify
+from models.bundle import DEFAULT, SHIPPED_FIT, verify
 from models.calibration import LabelledLogits, expected_error, fit, softmax
 from models.scorer import SENTIMENTS, TAGS, OnnxScorer
 
@@ -322,11 +322,31 @@ def test_calibrate_refits_a_bundle_that_still_loads(
     assert after.calibration.temperature["survey"] != after.calibration.temperature["chat"]
 
 
+def test_the_same_labels_count_once_however_often_they_are_given(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each run begins from the fit that the bundle came with, not from the one before."""
+    shipped = (bundle / "calibration.json").read_bytes()
+    labels = write(tmp_path / "f.jsonl", labelled(40))
+    versions = []
+    for _ in range(3):
+        assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 0
+        versions.append(OnnxScorer.load(bundle).calibration_version)
+        assert f"drawn from the shipped fit, {json.loads(shipped)['version']}" in capsys.readouterr().out
+    assert versions[0] == versions[1] == versions[2] != json.loads(shipped)["version"]
+    assert (bundle / SHIPPED_FIT).read_bytes() == shipped
+    assert SHIPPED_FIT in verify(bundle).files
+    (bundle / SHIPPED_FIT).write_bytes(b"{}")
+    assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 2
+    assert f"{SHIPPED_FIT}: differs" in capsys.readouterr().err
+
+
 def test_calibrate_dry_run_writes_nothing(tmp_path: Path, bundle: Path) -> None:
     before = (bundle / "calibration.json").read_bytes()
     labels = write(tmp_path / "f.jsonl", labelled(40))
     assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle), "--dry-run"]) == 0
     assert (bundle / "calibration.json").read_bytes() == before
+    assert not (bundle / SHIPPED_FIT).exists()
 
 
 def test_what_a_refit_gains_is_measured_on_rows_it_did_not_see(shipped: OnnxScorer) -> None:

@@ -57,8 +57,8 @@ dashboards: $(RUN) ## generate the dashboards; publish them when UNDERTONE_GRAFA
 kafka: $(RUN) ## fetch the jars of a real Apache Kafka broker (once)
 	@$(PY) -m infra.kafka fetch
 
-clean: ## remove what was built and all local state
-	rm -rf $(VENV) .venv-train .state .pytest_cache .mypy_cache .ruff_cache .hypothesis infra/kafka/target
+clean: ## remove what was built, trained checkpoints included, and all local state
+	rm -rf $(VENV) .venv-train .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis infra/kafka/target
 
 $(RUN): requirements/run.lock
 	@sh infra/setup.sh $(VENV) requirements/run.lock

@@ -122,6 +122,27 @@ def test_no_text_breaks_the_shipped_model(shipped: OnnxScorer, texts: list[str])
     assert np.isfinite(scores.tags).all()
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("", [101, 102]),
+        ("Where is my parcel?", [101, 2073, 2003, 2026, 20463, 1029, 102]),
+        (
+            "Thanks SO much, it's soooo good!!!! \U0001f621 https://t.co/x",
+            [101, 4283, 2061, 2172, 1010, 2009, 1005, 1055, 17111, 2204, 999, 999, 18835, 2227, 8299, 102],
+        ),
+        (
+            "my card [CARD] won't work, see [URL] @AcmeHelp",
+            [101, 2026, 4003, 4003, 2180, 1005, 1056, 2147, 1010, 2156, 8299, 1030, 5310, 102],
+        ),
+        ("na\u00efve \u00dcbergr\u00f6\u00dfe 200\u20ac", [101, 15743, 19169, 16523, 2080, 17499, 3263, 30102, 102]),
+    ],
+)
+def test_a_text_has_the_tokens_that_the_weights_were_trained_on(shipped: OnnxScorer, text: str, ids: list[int]) -> None:
+    """A release of the tokenizer that cuts words elsewhere would move every score."""
+    assert shipped.encode([text]).ids == [ids]
+
+
 def test_encode_then_run_is_what_score_does(shipped: OnnxScorer) -> None:
     sentiment, tags = shipped.run(shipped.encode(TEXTS))
     assert sentiment.shape == (len(TEXTS), 3)

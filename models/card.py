@@ -108,6 +108,14 @@ def _tag_table(tags: Block) -> list[str]:
     return lines
 
 
+def _unseen(b: Block) -> str:
+    low, high = b["wrong_sign_interval"]
+    return (
+        f"Of {b['rows']} utterances {b['accuracy']:.3f} are right (95 %: {_interval(b['accuracy_interval'])}) and "
+        f"{b['wrong_sign']:.1%} have the wrong sign ({low:.1%}-{high:.1%}); macro recall {b['macro_recall']:.3f}."
+    )
+
+
 def _students(made: Block) -> list[str]:
     speeds = made["speed"]["messages_per_second_per_core"]
     tweets = "semeval_twitter_2013_2016"
@@ -150,6 +158,8 @@ def results(made: Block) -> str:
             f"negative or got a negative tag (95 %: {b['interval'][0]:.1%}-{b['interval'][1]:.1%})."
             for name, b in talk.items()
         ),
+        "### A list that nothing was trained on (`models/corpus/unseen`)",
+        _unseen(made["unseen"]),
         "### Int8 against float",
         f"On {proof['texts']} held-out texts: probabilities of sentiment differ by "
         f"{proof['sentiment_mean_difference']:.4f} on average and {proof['sentiment_max_difference']:.3f} at most, "

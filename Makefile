@@ -30,13 +30,15 @@ check: $(DEV) ## format, lint, imports, types
 bench: $(DEV) kafka ## measure, each figure beside its budget
 	@$(PY) -m tests.benchmarks $(ARGS)
 
+# Half a round of the finishing mix is 744 steps, a quarter of an hour on two cores; minutes would depend on the machine.
 train: $(DEEPER) ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)
+	$(if $(findstring --data,$(ARGS)),$(error ARGS reaches the trainings alone: name the data in UNDERTONE_TRAINING_DATA))
 	@sh infra/setup.sh .venv-train requirements/train.lock
 	@.venv-train/bin/python -m models.train --encoder $(DEEPER) --rounds 1 --out .cache/teacher $(ARGS)
 	@.venv-train/bin/python -m models.train --teacher .cache/teacher/checkpoint.pt --rounds 2 --out .cache/train $(ARGS)
 	@for seed in 7 11; do .venv-train/bin/python -m models.train --finish .cache/train/checkpoint.pt \
 		--teacher .cache/teacher/checkpoint.pt .cache/train/checkpoint.pt \
-		--out .cache/finish-$$seed --budget-minutes 15 --rate 9e-5 --seed $$seed || exit 1; done
+		--out .cache/finish-$$seed $(ARGS) --rounds 0.5 --rate 9e-5 --seed $$seed || exit 1; done
 	@.venv-train/bin/python -m models.export --checkpoint .cache/finish-*/checkpoint.pt
 	@.venv-train/bin/python -m models.report --checkpoint .cache/finish-*/checkpoint.pt
 
@@ -60,8 +62,8 @@ dashboards: $(RUN) ## generate the dashboards; publish them when UNDERTONE_GRAFA
 kafka: $(RUN) ## fetch the jars of a real Apache Kafka broker (once)
 	@$(PY) -m infra.kafka fetch
 
-clean: ## remove what was built and all local state
-	rm -rf $(VENV) .venv-train .state .pytest_cache .mypy_cache .ruff_cache .hypothesis infra/kafka/target
+clean: ## remove what was built, trained checkpoints included, and all local state
+	rm -rf $(VENV) .venv-train .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis infra/kafka/target
 
 $(RUN): requirements/run.lock
 	@sh infra/setup.sh $(VENV) requirements/run.lock

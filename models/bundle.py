@@ -1,7 +1,21 @@
-"""A model bundle on disk: which files it has, what they must hash to, and how to refuse one that does not match."""
+"""A model bundle on disk: which files it has, what they must hash to, and how to refuse one that does not match.
 
+`python -m models.bundle --write-manifest FOLDER` lists the files of a bundle of your own, or of a changed copy,
+with their sha256 in its `manifest.json`; without one no command and no job uses it. A bundle has
+  config.json       {"model_version": ...}, and what differs from the shipped one: languages, max_tokens, pad_id
+  tokenizer.json    as the library `tokenizers` writes it
+  model.onnx        inputs input_ids, attention_mask and, if it wants them, token_type_ids: int64 [texts, tokens];
+                    outputs sentiment [texts, 3] and emotions [texts, 7]: logits in the order of `models/labels.py`
+  calibration.json  temperatures, tag fits and thresholds; begin with a copy of the shipped ones and `models.calibrate`
+  drift.json        may be missing
+
+Exit status: 0; 2 wrong arguments, a file is missing or `config.json` is wrong (the reason is on standard error).
+"""
+
+import argparse
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +26,9 @@ from models.labels import SENTIMENTS, TAGS
 DEFAULT = Path(__file__).parent / "sentiment"
 MANIFEST = "manifest.json"
 REQUIRED = ("model.onnx", "tokenizer.json", "config.json", "calibration.json")
+SHIPPED_FIT = "calibration.shipped.json"
+"""The calibration that the bundle came with, once `models.calibrate` has put another in its place."""
+OPTIONAL = ("drift.json", SHIPPED_FIT)
 
 
 class BundleError(RuntimeError):
@@ -52,7 +69,7 @@ def write_manifest(folder: Path, made: Mapping[str, Any] | None = None) -> Manif
     path = folder / MANIFEST
     if made is None:
         made = msgspec.json.decode(path.read_bytes(), type=Manifest).made if path.exists() else {}
-    names = sorted(file.name for file in folder.iterdir() if file.name in (*REQUIRED, "drift.json"))
+    names = sorted(file.name for file in folder.iterdir() if file.name in (*REQUIRED, *OPTIONAL))
     manifest = Manifest(files={name: sha256(folder / name) for name in names}, made=dict(made))
     path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n")
     return manifest
@@ -94,3 +111,27 @@ def read_config(folder: Path) -> Config:
     if config.tags != TAGS:
         raise BundleError(f"{path}: tags must be {TAGS}, in this order")
     return config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models.bundle", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write-manifest", type=Path, required=True, metavar="FOLDER", help="folder of the bundle")
+    folder = parser.parse_args(arguments).write_manifest
+    try:
+        for name in REQUIRED:
+            if not (folder / name).is_file():
+                raise BundleError(f"{folder / name}: missing")
+        read_config(folder)
+        manifest = write_manifest(folder)
+    except (BundleError, OSError, msgspec.MsgspecError) as error:
+        print(f"models.bundle: {error}", file=sys.stderr)
+        return 2
+    print(f"{folder / MANIFEST}: {', '.join(manifest.files)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,15 +4,18 @@ F is JSON Lines (gzipped or not): `text` and `channel` of messages as they came,
 (negative, neutral, positive) and, where they judged them, `emotions` (a list of the tags that hold, or {tag:
 true/false}). Take them at random from the traffic: labels of disputed messages alone teach the wrong shares.
 
-The shipped fit is drawn towards your labels as far as their number allows: a channel with n rows counts n / (n + 200),
-a tag with k positives k / (k + 15), and none under 5. With fewer than 50 labelled rows, or fewer than 5 of any
-sentiment, nothing is written and the reason is said. The weights of the model stay as they are. What it gains is
-measured on labels that it did not see: each half is judged by a fit of the other.
+The fit that the bundle came with is drawn towards your labels as far as their number allows: a channel with n rows
+counts n / (n + 200), a tag with k positives k / (k + 15), and none under 5. That fit is kept beside, as
+`calibration.shipped.json`, and every run begins from it, so labels never count twice: give all that you have, not only
+the new ones. With fewer than 50 labelled rows, or fewer than 5 of any sentiment, nothing is written and the reason is
+said. The weights of the model stay as they are. What it gains is measured on labels that it did not see: each half is
+judged by a fit of the other.
 
 Exit status: 0; 2 too few labels, wrong arguments, labels or bundle (the reason is on standard error).
 """
 
 import argparse
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +24,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from models.bundle import DEFAULT, BundleError, write_manifest
+from models.bundle import DEFAULT, SHIPPED_FIT, BundleError, write_manifest
 from models.calibration import (
     GLOBAL,
     MIN_POSITIVES,
@@ -31,6 +34,7 @@ from models.calibration import (
     LabelledLogits,
     expected_error,
     fit,
+    read_calibration,
     softmax,
 )
 from models.jsonl import RowError, channel_of, labels_of, read_rows, text_of
@@ -103,11 +107,14 @@ def gain(rows: LabelledLogits, precision: float, before: Calibration) -> tuple[f
 
 
 def _summary(rows: LabelledLogits, before: Calibration, after: Calibration) -> str:
-    """What changed, by channel and tag, and what had too few labels to change."""
+    """What changed against the shipped fit, by channel and tag, and what had too few labels to change."""
     old, new = gain(rows, after.precision, before)
-    lines = [f"{len(rows.sentiment)} rows; calibration error on labels the fit did not see: {old:.3f} -> {new:.3f}"]
+    lines = [
+        f"{len(rows.sentiment)} rows, drawn from the shipped fit, {before.version};"
+        f" calibration error on labels the fit did not see: {old:.3f} -> {new:.3f}"
+    ]
     if new > old:
-        lines.append("The refit is no better than the fit before on these labels: label more before you rely on it.")
+        lines.append("The refit is no better than the shipped fit on these labels: label more before you rely on it.")
     counted = Counter(name for name, sentiment in zip(rows.channels, rows.sentiment, strict=True) if sentiment >= 0)
     lines += [
         f"{channel}: {counted[channel]} rows count {counted[channel] / (counted[channel] + SHRINK_ROWS):.0%},"
@@ -129,7 +136,15 @@ def _precision(given: str) -> float:
     return value
 
 
+def shipped_fit(bundle: Path) -> Calibration:
+    """The calibration that the bundle came with, refitted since or not."""
+    kept = bundle / SHIPPED_FIT
+    return read_calibration(kept if kept.exists() else bundle / "calibration.json")
+
+
 def _write(bundle: Path, calibration: Calibration) -> None:
+    if not (bundle / SHIPPED_FIT).exists():
+        shutil.copyfile(bundle / "calibration.json", bundle / SHIPPED_FIT)
     content = msgspec.json.format(msgspec.json.encode(calibration, order="sorted"), indent=2)
     (bundle / "calibration.json").write_bytes(content + b"\n")
     write_manifest(bundle)
@@ -150,14 +165,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         scorer = OnnxScorer.load(given.bundle)
         rows = read_labels(given.labels, scorer)
-        before = scorer.calibration
-        fitted = fit(rows, precision=given.precision or before.precision, prior=before)
+        before, shipped = scorer.calibration, shipped_fit(given.bundle)
+        fitted = fit(rows, precision=given.precision or before.precision, prior=shipped)
         if not given.dry_run:
             _write(given.bundle, fitted)
     except (RowError, BundleError, TooFewLabels, OSError) as error:
         print(f"models.calibrate: {error}", file=sys.stderr)
         return 2
-    print(_summary(rows, before, fitted))
+    print(_summary(rows, shipped, fitted))
     print(f"calibration {before.version} -> {fitted.version}{' (not written)' if given.dry_run else ''}")
     return 0
 

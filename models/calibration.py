@@ -7,13 +7,15 @@ A channel with few rows is drawn towards the global fit: weight n / (n + `SHRINK
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.bundle import BundleError
 from models.labels import CHANNELS, TAGS
 
 Floats = npt.NDArray[np.floating]
@@ -240,6 +242,37 @@ def fit(
         rows={channel: int((names == channel).sum()) for channel in CHANNELS},
     )
     return stamped(made)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration file.
+
+    Raises:
+        BundleError: it is not valid, or lacks what a text may need; the message names the file.
+    """
+    try:
+        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
+    except msgspec.MsgspecError as error:
+        raise BundleError(f"{path}: {error}") from error
+    for wrong in _wrong(calibration):
+        raise BundleError(f"{path}: {wrong}")
+    return calibration
+
+
+def _wrong(calibration: Calibration) -> Iterator[str]:
+    """What keeps a calibration from being applied to every channel and tag."""
+    fits = {tag: calibration.tags[tag] for tag in TAGS if tag in calibration.tags}
+    listed: list[tuple[str, Collection[str], Sequence[str]]] = [
+        ("tags lack", calibration.tags, TAGS),
+        ("temperature lacks", calibration.temperature, (GLOBAL, *CHANNELS)),
+        ("abstain_below lacks", calibration.abstain_below, (GLOBAL, *CHANNELS)),
+        *((f"thresholds of {tag} lack", one.thresholds, (GLOBAL, *CHANNELS)) for tag, one in fits.items()),
+    ]
+    yield from (f"{what} {name}" for what, there, names in listed for name in names if name not in there)
+    # Both divide: nought breaks, and what is below nought turns the order of the labels round.
+    divisors = {f"temperature of {name}": value for name, value in calibration.temperature.items()}
+    divisors |= {f"scale of {tag}": one.scale for tag, one in fits.items()}
+    yield from (f"{what} is {value}; it must be above 0" for what, value in divisors.items() if not value > 0)
 
 
 def stamped(calibration: Calibration) -> Calibration:

@@ -1,6 +1,7 @@
 """The result tables of `MODEL_CARD.md`, made from `evaluation.json` so that the two cannot disagree."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,8 +18,17 @@ def _interval(pair: tuple[float, float]) -> str:
     return f"{pair[0]:.3f}-{pair[1]:.3f}"
 
 
-def _targets(made: Block) -> list[str]:
-    """Each figure that was asked for beside the one that was measured."""
+class Demand(NamedTuple):
+    """A figure that was asked for beside the one that was measured."""
+
+    what: str
+    measured: float
+    asked: str
+    met: bool
+
+
+def demands(made: Block) -> list[Demand]:
+    """What was asked for, met and missed, of an evaluation."""
     sources, channels = made["sentiment"]["sources"], made["sentiment"]["channels"]
     shared, corpus = made["tags"]["shared"], made["tags"]["corpus"]
     gained = channels["all"]["kept_accuracy"] - channels["all"]["accuracy"]
@@ -37,10 +47,17 @@ def _targets(made: Block) -> list[str]:
         *((f"calibration error, {name}", channels[name]["calibration_error"], 0.04) for name in CHANNELS),
         ("labels that int8 flips", made["agreement_with_float"]["label_flips"], 0.015),
     ]
-    rows = [(what, value, f">= {limit:.3f}", value >= limit) for what, value, limit in at_least]
-    rows += [(what, value, f"<= {limit:.3f}", value <= limit) for what, value, limit in at_most]
+    return [
+        *(Demand(what, value, f">= {limit:.3f}", value >= limit) for what, value, limit in at_least),
+        *(Demand(what, value, f"<= {limit:.3f}", value <= limit) for what, value, limit in at_most),
+    ]
+
+
+def _demands_table(made: Block) -> list[str]:
     lines = ["| what | measured | asked for | |", "| --- | --- | --- | --- |"]
-    return lines + [f"| {what} | {value:.3f} | {limit} | {'' if ok else 'missed'} |" for what, value, limit, ok in rows]
+    return lines + [
+        f"| {one.what} | {one.measured:.3f} | {one.asked} | {'' if one.met else 'missed'} |" for one in demands(made)
+    ]
 
 
 def _sentiment_table(blocks: Block, title: str) -> list[str]:
@@ -91,6 +108,14 @@ def _tag_table(tags: Block) -> list[str]:
     return lines
 
 
+def _unseen(b: Block) -> str:
+    low, high = b["wrong_sign_interval"]
+    return (
+        f"Of {b['rows']} utterances {b['accuracy']:.3f} are right (95 %: {_interval(b['accuracy_interval'])}) and "
+        f"{b['wrong_sign']:.1%} have the wrong sign ({low:.1%}-{high:.1%}); macro recall {b['macro_recall']:.3f}."
+    )
+
+
 def _students(made: Block) -> list[str]:
     speeds = made["speed"]["messages_per_second_per_core"]
     tweets = "semeval_twitter_2013_2016"
@@ -118,7 +143,7 @@ def results(made: Block) -> str:
     parts = [
         f"Model `{made['model_version']}`, calibration `{made['calibration_version']}`.",
         "### Asked for, and measured",
-        "\n".join(_targets(made)),
+        "\n".join(_demands_table(made)),
         "### Sentiment by channel",
         "\n".join(_sentiment_table(made["sentiment"]["channels"], "channel")),
         "### Sentiment by source",
@@ -133,6 +158,8 @@ def results(made: Block) -> str:
             f"negative or got a negative tag (95 %: {b['interval'][0]:.1%}-{b['interval'][1]:.1%})."
             for name, b in talk.items()
         ),
+        "### A list that nothing was trained on (`models/corpus/unseen`)",
+        _unseen(made["unseen"]),
         "### Int8 against float",
         f"On {proof['texts']} held-out texts: probabilities of sentiment differ by "
         f"{proof['sentiment_mean_difference']:.4f} on average and {proof['sentiment_max_difference']:.3f} at most, "

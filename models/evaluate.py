@@ -3,8 +3,9 @@
 A row needs `text`; `sentiment` (negative, neutral, positive or null) and `emotions` (a list of the tags that hold, or
 {tag: true/false}, or null) are what it is measured against; `channel` picks the calibration, as in `models.score`.
 Rows of the shared training sets (by their `source`) are read with their own label names (docs/model-training.md);
-`--held-out` keeps those never trained on. What is not measured (not held out; a survey answer whose label cannot be
-told without its question) is counted as left out.
+`--held-out` keeps those never trained on. Some 380 texts of theirs are in training rows too, in other punctuation or
+case; only `models.report`, which reads all sets, can leave them out. What is not measured (not held out; a survey
+answer whose label cannot be told without its question) is counted as left out.
 Printed overall and per channel: macro-F1, macro recall, accuracy, expected calibration error, share of wrong signs,
 accuracy on the rows it did not abstain from; per tag: AUC, average precision, precision and recall of its flag.
 Brackets are 95 % intervals. `--json` also has the intervals left out here, confusion matrices (rows are truths), and

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import onnx
 from tokenizers import Tokenizer
 
-from models.bundle import DEFAULT, Config, sha256, write_manifest
+from models.bundle import DEFAULT, SHIPPED_FIT, Config, sha256, write_manifest
 from models.calibration import Calibration, fit, identity, sigmoid, softmax
 from models.graph import Builder, Range, best_range, column_factors, with_outputs
 from models.labelled import counted, logits_of
@@ -119,6 +119,8 @@ def _save(folder: Path, model: Any, config: Config, calibration: Calibration) ->
     shutil.copyfile(base_folder() / "tokenizer.json", folder / "tokenizer.json")
     _write_json(folder / "config.json", config)
     _write_json(folder / "calibration.json", calibration)
+    # A fit of other weights must not become the prior of these.
+    (folder / SHIPPED_FIT).unlink(missing_ok=True)
 
 
 def _write_json(path: Path, value: Any) -> None:

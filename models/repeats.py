@@ -22,7 +22,7 @@ class Repeats:
 
     Args:
         scorer: Asked for what is not remembered, once for each different text of a batch.
-        size: Texts kept. With `longest`, it bounds the memory to about 2 MB.
+        size: Texts kept. With `longest`, it bounds the memory to about 4 MB.
         longest: Characters; longer texts do not repeat.
 
     >>> from models.scorer import FakeScorer

@@ -32,6 +32,7 @@ from models.labels import CHANNELS, NEGATIVE_TAGS, TAGS
 from models.measures import wilson
 from models.scorer import Encodings, OnnxScorer, lacks_evidence
 from models.sources import Example, read_all
+from models.unseen import measure
 
 SPEED_TEXTS = 512
 TASK_TALK = frozenset({"banking77", "nlupp"})
@@ -218,6 +219,7 @@ def report(data: Path, bundle: Path, checkpoints: Sequence[Path]) -> Block:
         **results,
         "exit_student": small_results,
         "vader": vader(held_out),
+        "unseen": measure(shipped),
         "agreement_with_float": verify(bundle).made["proof"],
         "bundle_bytes": sum((bundle / name).stat().st_size for name in verify(bundle).files),
         "speed": speed(shipped, small, plain_int8(weights, shipped.config), _speed_texts(held_out)),

@@ -2,7 +2,8 @@
 
 Each source says what its own labels mean for ours (`docs/model-training.md` gives the table). Nothing is guessed from
 silence: a tag that a source did not annotate has weight 0 and does not enter the loss. Held-out rows ("dev") are chosen
-here once, by published split or by a hash of the group, and never change with the seed of a training run.
+here once, by published split or by a hash of the group, and never change with the seed of a training run. A text that
+would be on both sides, in whatever punctuation and case, is on one or on none (`parted`).
 """
 
 import csv
@@ -10,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -311,17 +312,48 @@ def read_shared(folder: Path) -> Iterator[Example]:
                 yield from made if isinstance(made, list) else [made] if made else []
 
 
+def bare(text: str) -> str:
+    """The letters and digits of a text in one case: what punctuation, spacing and capitals leave alike.
+
+    >>> bare("Can you hear me?") == bare("can you  hear me"), bare(":("), bare(":)")
+    (True, ':(', ':)')
+    """
+    folded = text.casefold()
+    # An emoticon has no letters, and says the more.
+    return "".join(sign for sign in folded if sign.isalnum()) or folded
+
+
 def read_all(folder: Path) -> list[Example]:
-    """Every example, without training rows whose text also is in a held-out part, and without repeated rows."""
-    everything = [*read_corpus(), *read_shared(folder)]
+    """Every example, each text on one side of the split, without repeated training rows."""
+    return without_repeats(parted([*read_corpus(), *read_shared(folder)]))
+
+
+def parted(everything: Sequence[Example]) -> list[Example]:
+    """Without what would be on both sides of the split, compared by `bare`.
+
+    A training row that repeats a held-out row word for word has always been left out. One that differs in punctuation
+    or case alone was trained on before this was looked at, so its like does not measure the shipped weights: both go.
+    """
     held_out = {example.text.lower() for example in everything if example.part == "dev"}
+    held_out_bare = {bare(text) for text in held_out}
+    trained = [
+        example.text for example in everything if example.part == "train" and example.text.lower() not in held_out
+    ]
+    on_both = held_out_bare & {bare(text) for text in trained}
+    return [
+        example
+        for example in everything
+        if bare(example.text) not in on_both and (example.part == "dev" or example.text.lower() not in held_out)
+    ]
+
+
+def without_repeats(examples: Sequence[Example]) -> list[Example]:
+    """Without training rows that are there already and without texts of a single character."""
     seen: set[tuple[object, ...]] = set()
     kept = []
-    for example in everything:
+    for example in examples:
         key = (example.text.lower(), example.part, example.source, example.sentiment, example.tag_weights)
-        if example.part == "train" and (example.text.lower() in held_out or key in seen):
-            continue
-        if len(example.text) > 1:
+        if len(example.text) > 1 and (example.part != "train" or key not in seen):
             seen.add(key)
             kept.append(example)
     return kept

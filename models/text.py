@@ -40,6 +40,12 @@ def _emoji_words(match: "re.Match[str]") -> str:
     return " " + match.group(1).replace("_", " ").replace("-", " ") + " "
 
 
+def _placeholder_word(match: "re.Match[str]") -> str:
+    """What training text has in a placeholder's place: its name ([EMAIL], [PHONE], [NAME]), but links are `http`."""
+    name = match.group(1)
+    return "http" if name == "URL" else name.lower().replace("_", " ")
+
+
 _EMOJI_NAME = re.compile("\x02([^\x02\x03]+)\x03")
 
 
@@ -61,8 +67,8 @@ def normalise(text: str) -> str:
 
     >>> normalise("@AcmeHelp  it's DOWN agaaaaain!!!!! 😡 https://t.co/x1 &amp; I'm done")
     "@user it's DOWN agaain!! enraged face http & I'm done"
-    >>> normalise("call me on [PHONE_1]")
-    'call me on phone'
+    >>> normalise("call me on [PHONE_1], see [URL]")
+    'call me on phone, see http'
     """
     if len(text) > MAX_CHARACTERS:
         text = f"{text[: MAX_CHARACTERS // 2]} ... {text[-MAX_CHARACTERS // 2 :]}"
@@ -74,7 +80,7 @@ def normalise(text: str) -> str:
         text = _name_emoji(_join_surrogates(text).translate(_QUOTES))
     text = _URL.sub("http", text)
     text = _HANDLE.sub("@user", text)
-    text = _PLACEHOLDER.sub(lambda match: match.group(1).lower().replace("_", " "), text)
+    text = _PLACEHOLDER.sub(_placeholder_word, text)
     text = _REPEATED_LETTER.sub(r"\1\1", text)
     text = _REPEATED_MARK.sub(r"\1\1", text)
     text = _DOTS.sub("...", text)

@@ -5,18 +5,20 @@ first. The weights kept are an exponential moving average. Runs on two CPU cores
 
 The order of examples, the dropout and the initial heads follow from `--seed` alone. With `--budget-minutes` the
 schedule shrinks to fit the clock, so the number of steps (and with it the result) then depends on the machine.
-A run stopped at any time goes on from its last checkpoint when started again with the same arguments.
+A run stopped at any time goes on from its last checkpoint when started again with the same arguments and data, and ends
+as if it had not been stopped; a checkpoint of other ones is refused.
 """
 
 import argparse
 import copy
+import hashlib
 import itertools
 import os
 import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from models.bundle import sha256
 from models.distil import Judgement, kept_judgement, taught_loss
 from models.labels import TAGS
 from models.network import PAD, Network, load_averaged, pad, pretrained, pretrained_teacher
@@ -75,6 +78,10 @@ RARE_TAGS = ("frustration", "anger", "confusion", "disappointment", "urgency", "
 RARE_TAG_FACTOR = 1.6
 CLASS_WEIGHTS = (1.25, 1.0, 1.0)
 MAX_TOKENS = 64
+
+
+class OtherRun(RuntimeError):
+    """The folder holds the checkpoint of another run; the message says how to go on."""
 
 
 @dataclass(frozen=True)
@@ -226,12 +233,23 @@ def total_loss(outputs: Sequence[Tensor], batch: Batch, plan: Plan) -> Tensor:
     return last + plan.exit_weight * early + plan.distil_weight * distil
 
 
+def digest_of(plan: Plan, examples: Sequence[Example], ids: Sequence[list[int]]) -> str:
+    """Names everything that decides a run: the plan, the content of the files that it names, tokens and labels."""
+    files = [[sha256(path) for path in paths] for paths in (plan.start, filter(None, [plan.encoder]), plan.teachers)]
+    numbers = replace(plan, start=(), encoder=None, teachers=(), checkpoint_seconds=0.0)
+    digest = hashlib.sha256(repr((numbers, files)).encode())
+    for example, tokens in zip(examples, ids, strict=True):
+        labels = (example.sentiment, example.sentiment_weight, example.tag_targets, example.tag_weights)
+        digest.update(repr((example.source, labels, tokens)).encode())
+    return digest.hexdigest()
+
+
 class Run:
     """Network, optimiser, averaged weights and progress of one training run, with their checkpoint."""
 
-    def __init__(self, plan: Plan, total_steps: int, folder: Path) -> None:
+    def __init__(self, plan: Plan, total_steps: int, folder: Path, digest: str) -> None:
         torch.manual_seed(plan.seed)
-        self.plan, self.total, self.path = plan, total_steps, folder / "checkpoint.pt"
+        self.plan, self.total, self.path, self.digest = plan, total_steps, folder / "checkpoint.pt", digest
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = starting_network(plan).to(self.device)
         self.network.freeze(plan.freeze_layers)
@@ -283,15 +301,23 @@ class Run:
         parts = {"network": self.network, "averaged": self.averaged, "optimiser": self.optimiser}
         stored = {name: part.state_dict() for name, part in parts.items()}
         stored |= {"step": self.step, "elapsed": self.elapsed, "loss": self.loss, "random": torch.get_rng_state()}
+        stored["digest"] = self.digest
         partial = self.path.with_suffix(".partial")
         torch.save(stored, partial)
         os.replace(partial, self.path)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            OtherRun: it is of another plan, of other data, or of a time when checkpoints did not say.
+        """
         if not self.path.exists():
             return
         stored = torch.load(self.path, map_location=self.device, weights_only=True)
+        if stored.get("digest") != self.digest:
+            what = "is of other arguments, data or files" if "digest" in stored else "does not say what it is of"
+            raise OtherRun(f"{self.path}: {what}, so this run cannot go on from it; give another --out, or remove it")
         for name in ("network", "averaged", "optimiser"):
             getattr(self, name).load_state_dict(stored[name])
         self.step, self.elapsed, self.loss = stored["step"], stored["elapsed"], stored["loss"]
@@ -312,8 +338,12 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast([example.text for example in examples])]
     rates = FINISH_PASSES if plan.finish else PASSES
     schedule = Schedule(examples, [len(row) for row in ids], plan.rows, plan.seed, rates)
-    run = Run(plan, max(1, int(schedule.steps_per_round * plan.rounds)), folder)
+    digest = digest_of(plan, examples, ids)
+    run = Run(plan, max(1, int(schedule.steps_per_round * plan.rounds)), folder, digest)
     run.resume()
+    if run.progress() >= 1.0:
+        print(f"{run.path}: finished, with the same arguments and data; remove it to train anew", file=sys.stderr)
+        return run
     taught = None
     if plan.teachers:
         seen = itertools.chain.from_iterable(itertools.islice(schedule.batches(0), run.total))
@@ -369,7 +399,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         teachers=tuple(given.teacher),
         seed=given.seed,
     )
-    train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)
+    try:
+        train([example for example in read_all(Path(given.data)) if example.part == "train"], plan, given.out)
+    except OtherRun as error:
+        parser.exit(2, f"models.train: {error}\n")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from models import calibrate, evaluate, jsonl, score
-from models.bundle import DEFAULT, verify
+from models.bundle import DEFAULT, SHIPPED_FIT, verify
 from models.calibration import LabelledLogits, expected_error, fit, softmax
 from models.scorer import SENTIMENTS, TAGS, OnnxScorer
 
@@ -50,6 +50,34 @@ def test_score_adds_fields_and_keeps_the_rest(tmp_path: Path, source: str, targe
         assert tuple(row["emotions"]) == TAGS
         assert set(row["flags"]) <= set(TAGS)
     assert scored[2]["abstained"]
+
+
+def test_only_customers_have_emotions_and_machines_are_not_judged(tmp_path: Path) -> None:
+    """As in the live job; a speaker of any other name is no customer either."""
+    speakers = ["customer", " Customer", None, "agent", "speaker 2", 0, "bot", "SYSTEM"]
+    rows = [{"text": "Nobody answers, I am furious, fix it now!", "speaker": speaker} for speaker in speakers]
+    assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0
+    scored = read(tmp_path / "g.jsonl")
+    assert [row["speaker"] for row in scored] == speakers
+    assert all(row["flags"] and any(row["emotions"].values()) for row in scored[:3])
+    for row in scored[3:]:
+        assert row["flags"] == []
+        assert row["emotions"] == dict.fromkeys(TAGS, 0.0)
+    assert {row["label"] for row in scored[:6]} == {"negative"}
+    for row in scored[6:]:
+        assert [row[f"p_{name}"] for name in SENTIMENTS] == [0.0, 1.0, 0.0]
+        assert (row["score"], row["label"], row["abstained"]) == (0.0, "neutral", True)
+
+
+def test_what_the_bundle_cannot_read_is_not_judged(tmp_path: Path) -> None:
+    names = ["en", "EN_us", "", None, "English", 7, " de", "de-AT", "fr_CA"]
+    rows = [{"text": "This is terrible, I hate it", "language": name} for name in names]
+    assert score.main(["--in", str(write(tmp_path / "f.jsonl", rows)), "--out", str(tmp_path / "g.jsonl")]) == 0
+    scored = read(tmp_path / "g.jsonl")
+    assert [row["language"] for row in scored] == names
+    assert [row["label"] for row in scored] == ["negative"] * 6 + ["neutral"] * 3
+    assert [row["abstained"] for row in scored] == [False] * 6 + [True] * 3
+    assert scored[6]["emotions"] == dict.fromkeys(TAGS, 0.0)
 
 
 def test_score_reads_more_rows_than_one_batch(tmp_path: Path) -> None:
@@ -294,11 +322,31 @@ def test_calibrate_refits_a_bundle_that_still_loads(
     assert after.calibration.temperature["survey"] != after.calibration.temperature["chat"]
 
 
+def test_the_same_labels_count_once_however_often_they_are_given(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each run begins from the fit that the bundle came with, not from the one before."""
+    shipped = (bundle / "calibration.json").read_bytes()
+    labels = write(tmp_path / "f.jsonl", labelled(40))
+    versions = []
+    for _ in range(3):
+        assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 0
+        versions.append(OnnxScorer.load(bundle).calibration_version)
+        assert f"drawn from the shipped fit, {json.loads(shipped)['version']}" in capsys.readouterr().out
+    assert versions[0] == versions[1] == versions[2] != json.loads(shipped)["version"]
+    assert (bundle / SHIPPED_FIT).read_bytes() == shipped
+    assert SHIPPED_FIT in verify(bundle).files
+    (bundle / SHIPPED_FIT).write_bytes(b"{}")
+    assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 2
+    assert f"{SHIPPED_FIT}: differs" in capsys.readouterr().err
+
+
 def test_calibrate_dry_run_writes_nothing(tmp_path: Path, bundle: Path) -> None:
     before = (bundle / "calibration.json").read_bytes()
     labels = write(tmp_path / "f.jsonl", labelled(40))
     assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle), "--dry-run"]) == 0
     assert (bundle / "calibration.json").read_bytes() == before
+    assert not (bundle / SHIPPED_FIT).exists()
 
 
 def test_what_a_refit_gains_is_measured_on_rows_it_did_not_see(shipped: OnnxScorer) -> None:

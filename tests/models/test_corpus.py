@@ -60,6 +60,16 @@ def test_no_utterance_is_written_twice(corpus: list[Example]) -> None:
     assert len(repeated) < 0.01 * len(corpus)
 
 
+def test_what_is_written_twice_has_one_label(corpus: list[Example]) -> None:
+    """Marks may tell two apart: "sorted!!" is relief, "sorted" a report."""
+    labels: dict[tuple[str, str, str], set[tuple[int, tuple[float, ...]]]] = {}
+    for one in corpus:
+        labels.setdefault((one.text.lower().rstrip("."), one.channel, one.speaker), set()).add(
+            (one.sentiment, one.tag_targets)
+        )
+    assert not [text for text, different in labels.items() if len(different) > 1]
+
+
 def test_a_broken_row_is_named_by_file_and_line(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("corpus")
     header = CORPUS.joinpath("bank.tsv").read_text(encoding="utf-8").splitlines()[0]

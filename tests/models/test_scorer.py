@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.bundle import DEFAULT, MANIFEST, REQUIRED, BundleError, write_manifest
+from models.bundle import DEFAULT, MANIFEST, REQUIRED, BundleError, main, write_manifest
 from models.repeats import Repeats
 from models.scorer import (
     CALL_TOKENS,
@@ -24,6 +27,7 @@ from models.scorer import (
     Scores,
     chunk_ends,
 )
+from tests.models.tiny_onnx import tiny_model
 
 TEXTS = [
     "Where is my parcel?",
@@ -118,6 +122,27 @@ def test_no_text_breaks_the_shipped_model(shipped: OnnxScorer, texts: list[str])
     assert np.isfinite(scores.tags).all()
 
 
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("", [101, 102]),
+        ("Where is my parcel?", [101, 2073, 2003, 2026, 20463, 1029, 102]),
+        (
+            "Thanks SO much, it's soooo good!!!! \U0001f621 https://t.co/x",
+            [101, 4283, 2061, 2172, 1010, 2009, 1005, 1055, 17111, 2204, 999, 999, 18835, 2227, 8299, 102],
+        ),
+        (
+            "my card [CARD] won't work, see [URL] @AcmeHelp",
+            [101, 2026, 4003, 4003, 2180, 1005, 1056, 2147, 1010, 2156, 8299, 1030, 5310, 102],
+        ),
+        ("na\u00efve \u00dcbergr\u00f6\u00dfe 200\u20ac", [101, 15743, 19169, 16523, 2080, 17499, 3263, 30102, 102]),
+    ],
+)
+def test_a_text_has_the_tokens_that_the_weights_were_trained_on(shipped: OnnxScorer, text: str, ids: list[int]) -> None:
+    """A release of the tokenizer that cuts words elsewhere would move every score."""
+    assert shipped.encode([text]).ids == [ids]
+
+
 def test_encode_then_run_is_what_score_does(shipped: OnnxScorer) -> None:
     sentiment, tags = shipped.run(shipped.encode(TEXTS))
     assert sentiment.shape == (len(TEXTS), 3)
@@ -183,7 +208,12 @@ def test_a_bundle_without_manifest_is_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("model.onnx", b"no model"), ("calibration.json", b"{}"), ("config.json", b'{"model_version": 1}')],
+    [
+        ("model.onnx", b"no model"),
+        ("tokenizer.json", b"{}"),
+        ("calibration.json", b"{}"),
+        ("config.json", b'{"model_version": 1}'),
+    ],
 )
 def test_a_file_that_matches_but_makes_no_sense_is_refused_by_name(copy: Path, name: str, content: bytes) -> None:
     (copy / name).write_bytes(content)
@@ -204,6 +234,71 @@ def test_a_bundle_whose_outputs_mean_something_else_is_refused(
     write_manifest(copy)
     with pytest.raises(BundleError, match=f"config.json: {name} must be"):
         OnnxScorer.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda fit: fit["tags"].pop("anger"), "tags lack anger"),
+        (lambda fit: fit["temperature"].pop("voice"), "temperature lacks voice"),
+        (lambda fit: fit["abstain_below"].pop("global"), "abstain_below lacks global"),
+        (lambda fit: fit["tags"]["anger"]["thresholds"].pop("chat"), "thresholds of anger lack chat"),
+        (lambda fit: fit["temperature"].update(email=0.0), "temperature of email is 0.0"),
+        (lambda fit: fit["temperature"].update(chat=-1.5), "temperature of chat is -1.5"),
+        (lambda fit: fit["tags"]["sarcasm"].update(scale=-1.0), "scale of sarcasm is -1.0"),
+    ],
+)
+def test_a_calibration_with_a_gap_is_refused_by_name(
+    copy: Path, change: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    fit = json.loads((copy / "calibration.json").read_text())
+    change(fit)
+    (copy / "calibration.json").write_text(json.dumps(fit))
+    write_manifest(copy)
+    with pytest.raises(BundleError, match=rf"calibration\.json: {reason}"):
+        OnnxScorer.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "reason"),
+    [
+        ({"sentiment": 3}, ("input_ids", "attention_mask"), "emotions"),
+        ({"sentiment": 3, "tags": 7}, ("input_ids", "attention_mask"), "emotions"),
+        ({"sentiment": 5, "emotions": 7}, ("input_ids", "attention_mask"), r"\[2, 5\]"),
+        ({"sentiment": 1, "emotions": 7}, ("input_ids", "attention_mask"), r"\[2, 1\]"),
+        ({"sentiment": 3, "emotions": 28}, ("input_ids", "attention_mask"), r"\[2, 28\]"),
+        ({"sentiment": 3, "emotions": 7}, ("input_ids",), "attention_mask"),
+        ({"sentiment": 3, "emotions": 7}, ("input_ids", "attention_mask", "position_ids"), "position_ids"),
+    ],
+)
+def test_a_model_with_other_inputs_or_outputs_is_refused_by_name(
+    copy: Path, outputs: dict[str, int], inputs: tuple[str, ...], reason: str
+) -> None:
+    (copy / "model.onnx").write_bytes(tiny_model(inputs, outputs))
+    write_manifest(copy)
+    with pytest.raises(BundleError, match=rf"model\.onnx: (?s:.)*{reason}"):
+        OnnxScorer.load(copy)
+
+
+def test_any_model_with_the_right_inputs_and_outputs_will_do(copy: Path) -> None:
+    (copy / "model.onnx").write_bytes(tiny_model(("input_ids", "attention_mask"), {"sentiment": 3, "emotions": 7}))
+    (copy / MANIFEST).unlink()
+    written = subprocess.run(
+        [sys.executable, "-m", "models.bundle", "--write-manifest", str(copy)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (written.returncode, written.stderr) == (0, "")
+    assert OnnxScorer.load(copy).score(["Where is my parcel?"], ["chat"]).p.shape == (1, 3)
+
+
+def test_no_manifest_is_written_for_half_a_bundle(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / MANIFEST).unlink()
+    (copy / "tokenizer.json").unlink()
+    assert main(["--write-manifest", str(copy)]) == 2
+    assert "tokenizer.json: missing" in capsys.readouterr().err
+    assert not (copy / MANIFEST).exists()
 
 
 def test_the_bundle_is_small_enough_for_the_repository() -> None:

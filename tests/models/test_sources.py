@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.labels import TAGS
-from models.sources import READERS, Example, read_all
+from models.sources import _FILES, _UNLABELLED, READERS, Example, bare, read_all
 
 
 def row(source: str, **fields: Any) -> dict[str, Any]:
@@ -91,44 +91,71 @@ def test_annoyed_task_talk_is_not_called_neutral() -> None:
     assert not any(example.tag_weights)
 
 
+def write_sets(folder: Path, **given: list[dict[str, Any]]) -> None:
+    names = {*_FILES, *_UNLABELLED}
+    assert set(given) <= names
+    for name in names:
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in given.get(name, []))
+
+
+def tweet(text: str, *, held_out: bool = False) -> dict[str, Any]:
+    meta = {"tweeteval_val": held_out}
+    return row("semeval_twitter_2013_2016", text=text, emotions=None, sentiment="neutral", meta=meta)
+
+
+def parts(folder: Path) -> list[tuple[str, str]]:
+    return sorted((example.text, example.part) for example in read_all(folder) if example.source != "corpus")
+
+
 def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
-    rows: dict[str, list[dict[str, Any]]] = {
-        name: []
-        for name in [
-            "banking77",
-            "goemotions",
-            "isarcasmeval",
-            "jira_emotion",
-            "nhs_fft_survey",
-            "nhs_phase1_survey",
-            "nlupp",
-            "se_github_jira",
-            "semeval_twitter_2013_2016",
-            "senti4sd",
-            "stackoverflow_emotion",
-            "twitter_customer_care_unlabelled",
-            "xed_en",
-        ]
-    }
-    rows["semeval_twitter_2013_2016"] = [
-        row(
-            "semeval_twitter_2013_2016",
-            text="The SAME words here",
-            emotions=None,
-            sentiment="neutral",
-            meta={"tweeteval_val": True},
-        ),
-        row("semeval_twitter_2013_2016", text="the same words here", emotions=None, sentiment="positive"),
-        row("semeval_twitter_2013_2016", text="other words here", emotions=None, sentiment="positive"),
+    post: dict[str, Any] = {"emotions": None, "sentiment": None}
+    write_sets(
+        tmp_path,
+        semeval_twitter_2013_2016=[
+            tweet("The SAME words here", held_out=True),
+            tweet("the same words here"),
+            tweet("other words here"),
+        ],
+        twitter_customer_care_unlabelled=[
+            row("twitter_customer_care_unlabelled", text="no labels here", speaker="customer", **post),
+            row("twitter_customer_care_unlabelled", text="how can we help", speaker="agent", **post),
+        ],
+    )
+    assert parts(tmp_path) == [
+        ("The SAME words here", "dev"),
+        ("no labels here", "train"),
+        ("other words here", "train"),
     ]
-    rows["twitter_customer_care_unlabelled"] = [
-        row(
-            "twitter_customer_care_unlabelled", text="no labels here", emotions=None, sentiment=None, speaker="customer"
-        ),
-        row("twitter_customer_care_unlabelled", text="how can we help", emotions=None, sentiment=None, speaker="agent"),
+
+
+def test_a_text_of_both_sides_in_other_punctuation_or_case_is_on_neither(tmp_path: Path) -> None:
+    """The shipped weights have seen the training row, so its like does not measure them."""
+    write_sets(
+        tmp_path,
+        semeval_twitter_2013_2016=[
+            tweet("Fixed it, thanks.", held_out=True),
+            tweet("Word for word", held_out=True),
+            tweet("Word for word", held_out=False),
+            tweet(":( :(", held_out=True),
+            tweet(":) :)"),
+            tweet("fixed its thanks"),
+        ],
+        goemotions=[row("goemotions", text="FIXED IT thanks!"), row("goemotions", text="STRASSE 5!", split="dev")],
+        xed_en=[row("xed_en", text="Stra\u00dfe, 5")],
+    )
+    assert parts(tmp_path) == [
+        (":( :(", "dev"),
+        (":) :)", "train"),
+        ("Word for word", "dev"),
+        ("fixed its thanks", "train"),
     ]
-    for name, lines in rows.items():
-        with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
-    found = [(e.text, e.part) for e in read_all(tmp_path) if e.source != "corpus"]
-    assert sorted(found) == [("The SAME words here", "dev"), ("no labels here", "train"), ("other words here", "train")]
+    assert read_all(tmp_path) == read_all(tmp_path)
+
+
+def test_no_corpus_text_is_on_both_sides(tmp_path: Path) -> None:
+    write_sets(tmp_path)
+    sides: dict[str, set[str]] = {}
+    for example in read_all(tmp_path):
+        sides.setdefault(bare(example.text), set()).add(example.part)
+    assert {len(parts) for parts in sides.values()} == {1}

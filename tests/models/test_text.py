@@ -22,6 +22,7 @@ from models.text import MAX_CHARACTERS, normalise
         pytest.param("sooooo late!!!!!!", "soo late!!", id="repeats"),
         pytest.param("wait.......", "wait...", id="dots"),
         pytest.param("my card [CARD_2] and <PHONE>", "my card card and phone", id="placeholders"),
+        pytest.param("see [URL], or <URL_2>", "see http, or http", id="a-redacted-link-is-a-link"),
         pytest.param("  a \n\t b ", "a b", id="space"),
         pytest.param("book 1000000", "book 1000000", id="digits-are-kept"),
         pytest.param("", "", id="empty"),

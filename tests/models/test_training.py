@@ -5,15 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from onnx import helper, numpy_helper
 
+import models.train as training
 from models.distil import Judgement, judgement, kept_judgement, taught_loss
 from models.graph import Arrays, Builder, Range, best_range, column_factors
 from models.network import Network, Shape, load_averaged, pretrained_teacher
 from models.scorer import TAGS
 from models.sources import Example
-from models.train import Batch, Plan, Schedule, masked_loss, passes, total_loss
+from models.train import Batch, OtherRun, Plan, Run, Schedule, masked_loss, passes, total_loss, train
 
 
 def example(number: int, source: str = "corpus", **more: object) -> Example:
@@ -185,3 +187,69 @@ def test_a_deeper_encoder_is_read_from_its_export(tmp_path: Path) -> None:
     assert np.array_equal(state["layers.1.qkv.weight"][hidden : 2 * hidden].numpy(), key.T)
     assert np.array_equal(state["layers.0.down.weight"].numpy(), arrays["nameless_0_output/dense"].T)
     assert np.array_equal(state["words.weight"].numpy(), arrays["embeddings.word_embeddings.weight"])
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Shape(layers=2, hidden=24, heads=2, inner=48, exit_layer=1)
+    monkeypatch.setattr(training, "starting_network", lambda plan: Network(shape))
+
+
+PLAN = Plan(rounds=2.0, rows=4, checkpoint_seconds=-1.0, seed=3)
+"""A checkpoint after every step."""
+ROWS = [example(number, sentiment=number % 3) for number in range(8)]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(ROWS, PLAN, tmp_path / "whole")
+    step = Run.train_on
+
+    def power_cut(run: Run, batch: Batch) -> None:
+        if run.step == 7:
+            raise KeyboardInterrupt
+        step(run, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "train_on", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(ROWS, PLAN, tmp_path / "broken")
+    resumed = train(ROWS, PLAN, tmp_path / "broken")
+    assert resumed.step == whole.step == 20
+    assert resumed.loss == whole.loss
+    for part in ("network", "averaged"):
+        ours, theirs = (getattr(run, part).state_dict() for run in (resumed, whole))
+        assert all(torch.equal(values, theirs[name]) for name, values in ours.items())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_of_other_arguments_data_or_files_is_refused(tmp_path: Path) -> None:
+    teachers = (checkpoint(tmp_path, 5),)
+    taught = replace(PLAN, teachers=teachers, rounds=0.2)
+    train(ROWS, taught, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    relabelled = [replace(ROWS[0], sentiment=2), *ROWS[1:]]
+    for rows, plan in ((ROWS, replace(taught, seed=4)), (ROWS[:7], taught), (relabelled, taught)):
+        with pytest.raises(OtherRun, match=r"checkpoint\.pt: .* another --out, or remove it"):
+            train(rows, plan, tmp_path)
+    checkpoint(tmp_path, 6).replace(teachers[0])
+    with pytest.raises(OtherRun):
+        train(ROWS, taught, tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_finished_run_is_left_as_it_is_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = replace(PLAN, rounds=0.2)
+    train(ROWS, short, tmp_path)
+    assert "finished" not in capsys.readouterr().err
+    assert train(ROWS, replace(short, checkpoint_seconds=9.0), tmp_path).step == 2
+    assert "checkpoint.pt: finished" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_checkpoint_that_does_not_say_what_it_is_of_begins_other_runs_only(tmp_path: Path) -> None:
+    old = checkpoint(tmp_path, 8).rename(tmp_path / "checkpoint.pt")
+    assert load_averaged(old).shape.layers == 6
+    with pytest.raises(OtherRun, match="does not say"):
+        train(ROWS, PLAN, tmp_path)

@@ -67,7 +67,7 @@ def tell(told: History, change: Change, context: Context) -> tuple[History, Esca
         if change.step == "cleared":
             return told, None
     elif before.level == track.level and (before.state == state or (state == "active" and _settled_by_hand(before))):
-        return told, None
+        return _moved(told, before, change), None
     known = before is not None and before.state in _OPEN
     transition: Transition = "level_up" if change.step == "raised" and known else change.step
     rule = context.rules.by_id.get(track.rule)
@@ -150,6 +150,9 @@ def reconcile(
         if item.alert not in active and not before.has_raised(item) and not _taken_back(item):
             told, taken = _retract(told, item, context)
             out.append(taken)
+        elif item.alert in active and item.state in _OPEN and item.level > active[item.alert].level:
+            told, lowered = _lower(told, item, active[item.alert].level, context)
+            out.append(lowered)
         elif reopens and item.alert in active and item.state not in _OPEN:
             change = Change(
                 "raised", active[item.alert], "the message that had cleared it was corrected", before.until_ms
@@ -206,6 +209,19 @@ def _retract(told: History, item: Told, context: Context) -> tuple[History, Esca
     shown = msgspec.structs.replace(after, level=item.level)
     reason = "the message that raised it was corrected or taken back"
     return _remember(told, after), escalation(shown, "retracted", reason, context)
+
+
+def _moved(told: History, item: Told, change: Change) -> History:
+    """The alert with the time at which it rose, when a correction has moved that: nothing that anybody must hear."""
+    if change.step != "raised" or item.state != "active" or item.changed_ms == change.at_ms:
+        return told
+    return _remember(told, msgspec.structs.replace(item, changed_ms=change.at_ms))
+
+
+def _lower(told: History, item: Told, level: int, context: Context) -> tuple[History, Escalation]:
+    after = msgspec.structs.replace(item, level=level, version=item.version + 1)
+    reason = "the message that had raised its level was corrected or taken back"
+    return _remember(told, after), escalation(after, "raised", reason, context)
 
 
 def _taken_back(item: Told) -> bool:

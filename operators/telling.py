@@ -53,7 +53,7 @@ class Teller:
         if entry.event_ms < state.passed_ms:
             state, more = self._overtaken(state, step, entry)
             out += more
-        return state, out
+        return _at_rest_if_over(state, step), out
 
     def refolded(
         self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
@@ -81,7 +81,8 @@ class Teller:
                 out += [said] if said else []
         before = _before(state, state.folds[index - 1] if index else state.settled, tail[index].event_ms)
         told, more = alerts.reconcile(told, alarms, lives, before, context, reopens=reopens)
-        state, due = self._passed(msgspec.structs.replace(state, told=told), [], tail[-1].event_ms, context)
+        state = _at_rest_if_over(msgspec.structs.replace(state, told=told), last)
+        state, due = self._passed(state, [], tail[-1].event_ms, context)
         return state, out + more + due
 
     def passed(self, state: CustomerState, until_ms: int) -> Said:
@@ -175,6 +176,14 @@ def _remind(told: History, until_ms: int, context: Context) -> tuple[History, li
         told, said = alerts.remind(told, item, context)
         out.append(said)
     return told, out
+
+
+def _at_rest_if_over(state: CustomerState, last: Stepped) -> CustomerState:
+    """What is raised for the record alone, once the session is over, wants no answer and reminds nobody."""
+    if not _is_over(state, last) or not any([item.remind_ms for item in state.told]):
+        return state
+    told = tuple([msgspec.structs.replace(item, remind_ms=0) if item.remind_ms else item for item in state.told])
+    return msgspec.structs.replace(state, told=told)
 
 
 def _is_over(state: CustomerState, last: Stepped) -> bool:

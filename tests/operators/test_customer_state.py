@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from operators.parameters import DAY, Parameters
@@ -68,7 +68,10 @@ def test_what_comes_after_the_session_is_closed_raises_nothing_again(disorder: D
     machine = reducer(rules=DEFAULT_RULES)
     state, outputs = live(machine, disorder.arrival)
     last = {step.escalation_id: step.transition for step in escalations(outputs)}
-    for sent in data.draw(st.lists(st.sampled_from(disorder.history), min_size=1, max_size=4)):
+    gone = {sent.event_id for sent in disorder.history if sent.kind == "retracted"}
+    standing = [sent for sent in disorder.history if sent.event_id not in gone]
+    assume(standing)  # in the place of what was taken back an event could prolong its session, and so open it again
+    for sent in data.draw(st.lists(st.sampled_from(standing), min_size=1, max_size=4)):
         change = data.draw(st.sampled_from([CORRECTED, LATE]))
         state, out = machine.on_message(state, msgspec.structs.replace(sent, **change))
         kept, more = machine.on_tick(state, state.current.place[0] + 3 * DAY)

@@ -237,6 +237,22 @@ def test_what_stands_in_the_end_is_the_same_in_any_order(disorder: Disorder, som
     assert standing(in_order) == standing(as_arrived)
 
 
+def test_a_level_goes_back_with_the_message_that_raised_it() -> None:
+    history = said(-0.7, -0.7, -0.9)
+    _, outputs = run(reducer(rules=RESTLESS), [*history, retraction(history[-1])], close=False)
+    angry = [(out.transition, out.level, out.state) for out in escalations(outputs) if out.rule == "angry"]
+
+    assert angry == [("raised", 2, "active"), ("level_up", 3, "active"), ("raised", 2, "active")]
+
+
+def test_an_alert_that_moved_to_a_later_message_goes_with_that() -> None:
+    first, second = message(1, 0, -0.7), message(2, 20, -0.7)
+    better = msgspec.structs.replace(first, revision=1, score=0.7, label="positive")
+    _, outputs = run(reducer(rules=RESTLESS), [first, second, better, retraction(second)], close=False)
+
+    assert [out.transition for out in escalations(outputs) if out.rule == "cue"] == ["raised", "retracted"]
+
+
 def test_an_alert_that_rose_anew_is_taken_back_once_more_with_its_second_reason() -> None:
     first = message(1, 0, 0.1)
     once, again = message(2, 10, -0.5), message(3, 20, -0.5)

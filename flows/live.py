@@ -20,10 +20,11 @@ from bytewax.run import _parse_args as parse_engine_args
 from bytewax.run import cli_main
 
 from flows import ending
-from flows.parts import make_ends, make_intake, make_reducer, make_scorer, now_ms, recovery_store
+from flows.parts import make_ends, make_intake, make_reducer, make_scorer, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
 from operators import metrics
+from operators.clock import now_ms
 from operators.rules import Rules
 from operators.ticks import Timers
 

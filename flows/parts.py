@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from infra.store import connector
 from models.bundle import read_config
 from models.drift import Monitor
 from models.drift import load as drift_references
+from models.language import spelled
 from models.repeats import Repeats
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators.clickhouse_sink import ClickHouseSink
@@ -24,7 +24,6 @@ from operators.customer_state import CustomerReducer
 from operators.identity import Identity
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
-from operators.language import spelled
 from operators.parameters import GAP_MS, SECOND, Parameters
 from operators.rules import Rules
 from operators.ticks import Timers, routes
@@ -122,8 +121,3 @@ def has_run(settings: Settings) -> bool:
 def heartbeat(settings: Settings) -> Path:
     """File that is touched at each committed epoch; the supervisor's watchdog looks at its age."""
     return settings.state_dir / "committed"
-
-
-def now_ms() -> int:
-    """Wall clock in milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -24,6 +23,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from flows.sender import NotSentError, Sender
 from flows.settings import Settings, SettingsError
+from operators.clock import now_ms
 from operators.decode import decode_feedback
 from operators.identity import Identity
 from operators.kafka_client import (
@@ -173,10 +173,9 @@ class _Redrive:
 
     def _judge(self, payload: bytes | None, origin: Origin) -> Feedback | Utterance | Rejected:
         """What the job would say of the record now, short of the model."""
-        now_ms = time.time_ns() // 1_000_000
         if origin.topic == self._settings.feedback_topic:
-            return decode_feedback(payload, origin, now_ms)
-        return accept(payload, origin, now_ms, self._identity, self._settings.default_region)
+            return decode_feedback(payload, origin, now_ms())
+        return accept(payload, origin, now_ms(), self._identity, self._settings.default_region)
 
     def _fetch(self, origin: Origin) -> Message | None:
         where = TopicPartition(origin.topic, origin.partition, origin.offset)

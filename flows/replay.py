@@ -28,9 +28,10 @@ from msgspec.structs import replace
 
 from flows import ending
 from flows.intake import Accepted, Intake
-from flows.parts import make_intake, make_reducer, make_scorer, make_store, now_ms, recovery_store
+from flows.parts import make_intake, make_reducer, make_scorer, make_store, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings, SettingsError
+from operators.clock import now_ms
 from operators.kafka_sink import Outgoing
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw, StreamTime

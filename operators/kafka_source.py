@@ -17,6 +17,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from operators import metrics
+from operators.clock import now_ms
 from operators.epoch_clock import EpochClock
 from operators.event_time import event_time_ms
 from operators.kafka_client import (
@@ -84,10 +85,6 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     is over. 0: live traffic, where the wall clock counts for a partition that is read to its end."""
     over_ms: int = 0
     """How far past the last event stream time goes when recorded input is over."""
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
@@ -329,7 +326,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         settings: Mapping[str, str] | None = None,
         options: ReadOptions | None = None,
         stop: Callable[[], bool] = lambda: False,
-        clock: Callable[[], int] = _now_ms,
+        clock: Callable[[], int] = now_ms,
         event_time: Callable[[bytes | None], int | None] = event_time_ms,
         on_commit: Callable[[], object] = lambda: None,
         epochs: EpochClock | None = None,

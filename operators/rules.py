@@ -15,10 +15,10 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from models.language import is_one_of, spelled
 from operators.condition_parser import ConditionError, bounds, needs_waiting, parse
 from operators.conditions import Condition, Facts, needed_signs
 from operators.keywords import KeywordMatcher, has_words
-from operators.language import is_one_of, spelled
 from operators.records import Channel, Route
 
 LISTS = 60

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from msgspec.structs import replace
 
+from models.language import is_one_of
 from models.scorer import Scorer, Scores
-from operators.language import is_one_of
 from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rejected, Scored, Utterance
 
 EXCERPT_LENGTH = 160

@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from models.language import spelled
 from operators.channels import Cleaned, clean
 from operators.decode import decode
 from operators.identity import Identity, country
-from operators.language import spelled
 from operators.records import Event, Origin, Rating, Reason, RedactedText, Rejected, Utterance
 from operators.redact import redact
 

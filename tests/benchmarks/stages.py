@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from flows.live import calm_collector
-from flows.parts import make_reducer, now_ms
+from flows.parts import make_reducer
 from flows.settings import Settings
 from infra import traffic
 from operators import rows
 from operators.channels import clean
+from operators.clock import now_ms
 from operators.customer_state import CustomerState
 from operators.decode import decode
 from operators.identity import Identity

@@ -20,7 +20,7 @@ from bytewax.run import cli_main
 
 from flows.intake import Accepted
 from flows.live import calm_collector
-from flows.parts import make_intake, make_reducer, make_store, now_ms, recovery_store
+from flows.parts import make_intake, make_reducer, make_store, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.replay import ALWAYS, Tally, Window
 from flows.settings import Settings
@@ -28,6 +28,7 @@ from infra import traffic
 from infra.clickhouse.__main__ import main as clickhouse
 from infra.embedded_kafka import MockCluster
 from models.scorer import OnnxScorer, Scorer
+from operators.clock import now_ms
 from operators.identity import Identity
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.records import Raw, StreamTime, Utterance

@@ -23,6 +23,7 @@ from flows.pipeline import Ends, pipeline
 from flows.settings import Settings
 from infra.store import connector
 from operators.clickhouse_sink import ClickHouseSink
+from operators.clock import now_ms
 from operators.row_store import RowStore
 from operators.rows import Row
 from operators.rules import Rules
@@ -165,7 +166,7 @@ def main() -> None:
     timers, rules = Timers(), Rules.load(settings.rules)
     flow = pipeline(
         doomed(parts.make_ends(settings, timers, stop), settings, Doom(sys.argv[1])),
-        parts.make_intake(settings, parts.make_scorer(settings), parts.now_ms),
+        parts.make_intake(settings, parts.make_scorer(settings), now_ms),
         parts.make_reducer(settings, rules),
         timers,
         rules.keyword_bits,

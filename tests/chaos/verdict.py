@@ -6,8 +6,8 @@ from collections import Counter
 from pprint import pformat
 from typing import Any
 
-from flows.parts import now_ms
 from flows.settings import Settings
+from operators.clock import now_ms
 from operators.rows import TABLES
 from tests.chaos.stores import EmbeddedStore, SharedStore
 from tests.chaos.supervised import Topics

@@ -13,12 +13,12 @@ import pytest
 from bytewax.dataflow import Dataflow
 
 from flows import live, parts
-from flows.parts import now_ms
 from flows.settings import Settings
 from infra import traffic
 from infra.embedded_kafka import MockCluster
 from infra.traffic.people import person
 from operators.clickhouse_sink import ClickHouseSink
+from operators.clock import now_ms
 from operators.kafka_source import KafkaSource
 from operators.ticks import Timers, routes
 from tests.flows.job import TOPICS, LiveJob, read_topic, send

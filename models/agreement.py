@@ -1,28 +1,22 @@
-"""How far two labelling passes over the same utterances agree: `python -m models.agreement`.
+"""How far two labelling passes over the same texts agree: `python -m models.agreement`.
 
 `corpus/agreement/second-pass.tsv` holds the labels of a second pass over a random sample of the corpus, made from text
-and channel alone. Prints the table that stands in `corpus/README.md`; a test compares the two.
+and channel alone, `corpus/published-posts/second-pass.tsv` the same of posts that we labelled. Prints the two tables
+that stand in `corpus/README.md`; a test compares them.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import msgspec
 
 from models.labels import SENTIMENTS, TAGS
 from models.measures import kappa
+from models.posts import SECOND_PASS as POSTS_AGAIN
+from models.posts import Labels, read_labels
 from models.sources import CORPUS, read_corpus
 from models.text import normalise
 
 SECOND_PASS = CORPUS / "agreement" / "second-pass.tsv"
-
-
-class Labels(msgspec.Struct, frozen=True):
-    """What one pass said of one utterance."""
-
-    sentiment: str
-    tags: frozenset[str]
 
 
 def second_pass(path: Path = SECOND_PASS) -> dict[str, Labels]:
@@ -55,15 +49,19 @@ def table(first: Sequence[Labels], second: Sequence[Labels]) -> Iterator[str]:
         yield f"| {tag} | {share:.3f} | {chance_free:.3f} | {sum(ours)}, {sum(theirs)} |"
 
 
-def agreement() -> str:
-    """The table over all utterances that were labelled twice.
+def agreement(first: Mapping[str, Labels], second: Mapping[str, Labels]) -> str:
+    """The table over all texts that were labelled twice.
 
     Raises:
-        KeyError: the second pass has an utterance that the corpus lacks; it names the text.
+        KeyError: the second pass has a text that the first lacks; it names the text, or its id.
     """
-    first, second = first_pass(), second_pass()
     return "\n".join(table([first[text] for text in second], list(second.values())))
 
 
+def tables() -> tuple[str, str]:
+    """Of the corpus, and of the posts."""
+    return agreement(first_pass(), second_pass()), agreement(read_labels(), read_labels(POSTS_AGAIN))
+
+
 if __name__ == "__main__":
-    print(agreement())
+    print("\n\n".join(tables()))

@@ -33,11 +33,16 @@ class Judgement:
         """Of these rows alone."""
         return Judgement(self.sentiment[rows], self.tags[rows])
 
+    def judged(self) -> Tensor:
+        """1 for a row that was judged, 0 for another: [rows]."""
+        return (self.sentiment.sum(-1) > 0).float()
+
 
 def taught_loss(sentiment: Tensor, tags: Tensor, taught: Judgement) -> Tensor:
-    """Divergence of logits [rows, 3] and [rows, 7] from what teachers think of the same rows."""
-    loss = F.kl_div(sentiment.log_softmax(-1), taught.sentiment, reduction="batchmean")
-    return loss + 2.0 * F.binary_cross_entropy_with_logits(tags, taught.tags)
+    """Divergence of logits [rows, 3] and [rows, 7] from what teachers think of the same rows, where they were asked."""
+    each = F.kl_div(sentiment.log_softmax(-1), taught.sentiment, reduction="none").sum(-1)
+    each_tag = F.binary_cross_entropy_with_logits(tags, taught.tags, reduction="none").mean(-1)
+    return ((each + 2.0 * each_tag) * taught.judged()).mean()
 
 
 def judgement(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
+
+_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z]{4})?(?:[-_](?:[A-Za-z]{2}|[0-9]{3}))?\Z")
 
 
 def spelled(tag: str) -> str:
@@ -13,6 +16,15 @@ def spelled(tag: str) -> str:
     """
     primary, *subtags = tag.replace("_", "-").split("-")
     return "-".join([primary.lower(), *(part.title() if len(part) == 4 else part.upper() for part in subtags)])
+
+
+def looks_like_tag(text: str) -> bool:
+    """Whether a text is a language, with a script and a region at most: what a conversation's language needs.
+
+    >>> [looks_like_tag(text) for text in ("en_us", "zh-Hant-TW", "es-419", "English", "")]
+    [True, True, True, False, False]
+    """
+    return _TAG.match(text) is not None
 
 
 def is_one_of(language: str, languages: Collection[str]) -> bool:

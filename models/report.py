@@ -31,7 +31,7 @@ from models.labelled import JUDGED_SENTIMENT, half, logits_of, take
 from models.labels import CHANNELS, NEGATIVE_TAGS, TAGS
 from models.measures import wilson
 from models.scorer import Encodings, OnnxScorer, lacks_evidence
-from models.sources import Example, read_all
+from models.sources import OWN_LABELS, Example, read_all
 from models.unseen import measure
 
 SPEED_TEXTS = 512
@@ -81,14 +81,14 @@ def sentiment_results(applied: Applied, examples: Sequence[Example]) -> Block:
 
 
 def tag_results(applied: Applied, examples: Sequence[Example]) -> Block:
-    """Tags on the shared held-out rows and on our own held-out scenarios, apart."""
-    own = np.array([example.source == "corpus" for example in examples])
+    """Tags where others named them, in our own held-out scenarios, and in posts that we labelled, apart."""
+    group_of = np.array([OWN_LABELS.get(example.source, "shared") for example in examples])
     targets = np.array([example.tag_targets for example in examples])
     known = np.array([example.tags_annotated for example in examples])
-    found: Block = {"shared": {}, "corpus": {}}
-    for name, group in (("shared", ~own), ("corpus", own)):
+    found: Block = {"shared": {}, **{name: {} for name in OWN_LABELS.values()}}
+    for name in found:
         for place, tag in enumerate(TAGS):
-            chosen = group & known[:, place]
+            chosen = (group_of == name) & known[:, place]
             if chosen.any() and targets[chosen, place].any():
                 block = tag_block(applied.tags[chosen, place], applied.flagged[chosen, place], targets[chosen, place])
                 found[name][tag] = block

@@ -30,18 +30,15 @@ Exit status: 0 all rows are written; 2 wrong arguments, input, bundle or output 
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from models.bundle import DEFAULT, BundleError
 from models.jsonl import Progress, Row, RowError, Skipped, Writer, batches, channel_of, read_rows, stop, text_of
-from models.language import is_one_of, spelled
+from models.language import is_one_of, looks_like_tag, spelled
 from models.scorer import SENTIMENTS, TAGS, OnnxScorer, Scorer, Scores
 
-_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_]|\Z)")
-"""Begins like a language tag: "English" is none, and says no more than nothing."""
 UNJUDGED: Row = {
     "p_negative": 0.0,
     "p_neutral": 1.0,
@@ -71,7 +68,7 @@ def _speaker_of(row: Row) -> str:
 def _is_to_be_scored(row: Row, languages: Collection[str]) -> bool:
     named = row.get("language")
     language = named.strip() if isinstance(named, str) else ""
-    foreign = _TAG.match(language) and not is_one_of(spelled(language), languages)
+    foreign = looks_like_tag(language) and not is_one_of(spelled(language), languages)
     return not foreign and _speaker_of(row) not in ("bot", "system")
 
 

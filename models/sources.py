@@ -13,16 +13,20 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from models.labels import SENTIMENTS, TAGS
+from models.posts import read_labels
 from models.text import normalise
 
 Row = dict[str, Any]
 CORPUS = Path(__file__).parent / "corpus"
 CORPUS_COLUMNS = ["scenario", "channel", "speaker", "sentiment", "tags", "text"]
-HELD_OUT_PERCENT = {"corpus": 18, "nhs": 10, "se": 10, "nlupp": 15, "isarcasm": 12}
+OWN_LABELS = {"corpus": "corpus", "twitter_customer_care_unlabelled": "posts"}
+"""Sources that we labelled, so that their labels mean what the product means, with a short name of each."""
+HELD_OUT_PERCENT = {"corpus": 18, "nhs": 10, "se": 10, "nlupp": 15, "isarcasm": 12, "posts": 22}
 
 _ANNOYED = re.compile(
     r"!|\b(why (?:on earth|hasn|havent|haven)|still (?:waiting|not|hasn|haven)|upset|angry|ridiculous|annoy\w*"
@@ -90,6 +94,12 @@ class Tags:
         """Set one tag."""
         index = TAGS.index(tag)
         self.targets[index], self.weights[index], self.annotated[index] = target, weight, annotated
+        return self
+
+    def all(self, named: frozenset[str]) -> "Tags":
+        """Every tag was judged: those named hold, the others do not."""
+        for tag in TAGS:
+            self.put(tag, float(tag in named), annotated=True)
         return self
 
     def no(self, *tags: str, weight: float = 1.0, annotated: bool = False) -> "Tags":
@@ -247,9 +257,18 @@ def _nlupp(row: Row) -> Example:
     return _task_talk(row, part, urgency)
 
 
-def _unlabelled(row: Row) -> Example | None:
-    """Posts without a label, of customers: teachers judge them."""
-    return _example(row, "train") if row["speaker"] == "customer" else None
+_our_labels = cache(read_labels)
+
+
+def _post(row: Row) -> Example | None:
+    """A customer's post to a company; published without labels, which are ours."""
+    labels = _our_labels().get(row["id"])
+    if labels is None:
+        return None
+    tags = Tags().all(labels.tags)
+    group = row.get("dialogue_id") or row["id"]
+    part = _part(group, HELD_OUT_PERCENT["posts"])
+    return _example(row, part, tags, sentiment=labels.sentiment, group=group)
 
 
 Reader = Callable[[Row], "Example | list[Example] | None"]
@@ -266,8 +285,8 @@ _FILES: dict[str, Reader] = {
     "stackoverflow_emotion": _stackoverflow,
     "banking77": _banking77,
     "nlupp": _nlupp,
+    "twitter_customer_care_unlabelled": _post,
 }
-_UNLABELLED: dict[str, Reader] = {"twitter_customer_care_unlabelled": _unlabelled}
 READERS: dict[str, Reader] = {
     **{name: reader for name, reader in _FILES.items() if name not in ("se_github_jira", "jira_emotion")},
     **dict.fromkeys(("se_github", "se_jira"), _labelled_only),
@@ -294,9 +313,7 @@ def _corpus_example(path: Path, number: int, cells: list[str]) -> Example:
     unknown = set(named.split()) - set(TAGS)
     if unknown or sentiment not in SENTIMENTS:
         raise ValueError(f"{path}:{number}: unknown label {sorted(unknown) or sentiment!r}")
-    tags = Tags()
-    for tag in TAGS:
-        tags.put(tag, float(tag in named.split()), annotated=True)
+    tags = Tags().all(frozenset(named.split()))
     group = f"{path.stem}/{scenario}"
     row = {"text": text, "channel": channel, "source": "corpus", "sentiment": sentiment}
     return _example(row, _part(group, HELD_OUT_PERCENT["corpus"]), tags, group=group, speaker=speaker)
@@ -304,7 +321,7 @@ def _corpus_example(path: Path, number: int, cells: list[str]) -> Example:
 
 def read_shared(folder: Path) -> Iterator[Example]:
     """Read the shared sets under `folder` (`UNDERTONE_TRAINING_DATA`), in the order of their names."""
-    for name, reader in sorted((_FILES | _UNLABELLED).items()):
+    for name, reader in sorted(_FILES.items()):
         path = folder / f"{name}.jsonl.gz"
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:

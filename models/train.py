@@ -32,7 +32,7 @@ from models.bundle import sha256
 from models.distil import Judgement, kept_judgement, taught_loss
 from models.labels import TAGS
 from models.network import PAD, Network, load_averaged, pad, pretrained, pretrained_teacher
-from models.sources import Example, read_all
+from models.sources import OWN_LABELS, Example, read_all
 
 PASSES = {
     "corpus": 5.0,
@@ -50,13 +50,13 @@ PASSES = {
     "xed_en": 0.15,
     "banking77": 0.25,
     "nlupp": 0.8,
-    "twitter_customer_care_unlabelled": 2.0,
+    "twitter_customer_care_unlabelled": 3.0,
 }
 """How often a row of each source is seen in one round of training (a round is about 140,000 examples)."""
 
 FINISH_PASSES = {
     "corpus": 4.0,
-    "semeval_twitter_2013_2016": 0.4,
+    "semeval_twitter_2013_2016": 0.8,
     "goemotions": 0.2,
     "nhs_fft_survey": 0.8,
     "nhs_phase1_survey": 0.8,
@@ -70,7 +70,7 @@ FINISH_PASSES = {
     "xed_en": 0.02,
     "banking77": 0.2,
     "nlupp": 0.4,
-    "twitter_customer_care_unlabelled": 2.0,
+    "twitter_customer_care_unlabelled": 4.0,
 }
 """The mix of a finishing run (`--finish`): our own corpus more often than in the main mix."""
 
@@ -108,7 +108,7 @@ class Plan:
     encoder: Path | None = None
     """ONNX file of a deeper encoder to begin from, for a teacher; without it, the student's own."""
     teachers: tuple[Path, ...] = ()
-    """Checkpoints whose mean judgement is learned beside the labels."""
+    """Checkpoints whose mean judgement is learned beside the labels of others; our own labels stand alone."""
     teacher_weight: float = 0.6
     seed: int = 7
 
@@ -209,24 +209,28 @@ def collate(
     )
 
 
-def masked_loss(sentiment: Tensor, tags: Tensor, batch: Batch, smoothing: float) -> Tensor:
-    """Cross-entropy of annotated sentiments plus binary cross-entropy of annotated tags, both weighted by row."""
+def masked_loss(sentiment: Tensor, tags: Tensor, batch: Batch, smoothing: float, teacher_weight: float = 0.0) -> Tensor:
+    """Cross-entropy of annotated sentiments plus binary cross-entropy of annotated tags, both weighted by row.
+
+    The labels of a row that teachers judged count by as much less as the teachers do.
+    """
+    trust = 1.0 - teacher_weight * batch.taught.judged() if batch.taught else torch.ones_like(batch.sentiment_weight)
     weights = torch.tensor(CLASS_WEIGHTS, device=sentiment.device)
     each = F.cross_entropy(
         sentiment, batch.sentiment, weight=weights, ignore_index=-1, label_smoothing=smoothing, reduction="none"
     )
     targets = batch.tags * (1 - smoothing) + smoothing * 0.1
     each_tag = F.binary_cross_entropy_with_logits(tags, targets, reduction="none") * batch.tag_weight
-    return (each * batch.sentiment_weight).mean() + each_tag.sum() / batch.tag_weight.sum().clamp(min=20.0) * 2.0
+    tag_loss = (each_tag.sum(-1) * trust).sum() / batch.tag_weight.sum().clamp(min=20.0)
+    return (each * batch.sentiment_weight * trust).mean() + 2.0 * tag_loss
 
 
 def total_loss(outputs: Sequence[Tensor], batch: Batch, plan: Plan) -> Tensor:
     """Loss of the last heads (against labels and teachers), of the early heads, and of the early against the last."""
     last_sentiment, last_tags, exit_sentiment, exit_tags = outputs
-    last = masked_loss(last_sentiment, last_tags, batch, plan.smoothing)
+    last = masked_loss(last_sentiment, last_tags, batch, plan.smoothing, plan.teacher_weight)
     if batch.taught is not None:
-        share = plan.teacher_weight
-        last = (1 - share) * last + share * taught_loss(last_sentiment, last_tags, batch.taught)
+        last = last + plan.teacher_weight * taught_loss(last_sentiment, last_tags, batch.taught)
     early = masked_loss(exit_sentiment, exit_tags, batch, plan.smoothing)
     distil = F.kl_div(exit_sentiment.log_softmax(-1), last_sentiment.detach().softmax(-1), reduction="batchmean")
     distil = distil + F.binary_cross_entropy_with_logits(exit_tags, last_tags.detach().sigmoid())
@@ -347,7 +351,8 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     taught = None
     if plan.teachers:
         seen = itertools.chain.from_iterable(itertools.islice(schedule.batches(0), run.total))
-        taught = kept_judgement(plan.teachers, ids, seen, run.device, folder)
+        asked = (row for row in seen if examples[row].source not in OWN_LABELS)
+        taught = kept_judgement(plan.teachers, ids, asked, run.device, folder)
     print(f"{len(examples)} rows, {schedule.steps_per_round} steps a round, on {run.device}", file=sys.stderr)
     before = time.monotonic() - run.elapsed
     saved = time.monotonic()

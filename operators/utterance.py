@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from models.language import spelled
+from models.language import looks_like_tag, spelled
 from operators.channels import Cleaned, clean
 from operators.decode import decode
 from operators.identity import Identity, country
@@ -32,10 +32,9 @@ _PARTS = re.compile(r"[_.:/#\-]+")
 _LETTERED_ID = re.compile(r"[A-Za-z]{5}\d|[A-Za-z]{2}\d{6}|\d{4}")
 _LONG_RUN = re.compile(r"[0-9](?:[_.:/#\-]?[0-9]){8,}")
 _MOST_BARE_DIGITS = 6
+"""So few digits, and nothing beside them, are a counter: no card, phone number or national id is as short."""
 _COUNTED = re.compile(r"(?:[A-Za-z]{2,24}[_.:/#\-])*(?:[0-9]{1,6}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\Z")
 """Words and a number, or a UUID: what most producers send. It spares new ids, as those of events are, a search."""
-"""So few digits, and nothing beside them, are a counter: no card, phone number or national id is as short."""
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z]{4})?(?:[-_](?:[A-Za-z]{2}|[0-9]{3}))?\Z")
 _REGION = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z]{1,8}){0,2}(?:-[0-9]{1,2})?\Z")
 
 
@@ -165,5 +164,5 @@ def _labels(queue: str, region: str, language: str) -> tuple[str, str, str]:
     return (
         str(redact(" ".join(queue.split()))[0]),
         region if _REGION.match(region) else "",
-        spelled(language) if _LANGUAGE.match(language) else "",
+        spelled(language) if looks_like_tag(language) else "",
     )

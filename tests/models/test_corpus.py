@@ -1,11 +1,13 @@
 """The corpus keeps its contract: size, spread, labels that do not contradict each other, and a leak-free split."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from models.agreement import agreement, second_pass
+from models.agreement import second_pass, tables
 from models.labels import CHANNELS, TAGS
+from models.posts import read_labels
 from models.sources import CORPUS, Example, read_corpus
 
 
@@ -81,4 +83,21 @@ def test_a_broken_row_is_named_by_file_and_line(tmp_path_factory: pytest.TempPat
 
 def test_the_agreement_in_the_readme_is_that_of_the_two_passes() -> None:
     assert len(second_pass()) >= 200
-    assert agreement() in (CORPUS / "README.md").read_text(encoding="utf-8")
+    readme = (CORPUS / "README.md").read_text(encoding="utf-8")
+    assert all(table in readme for table in tables())
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("p-1\tsour\t", "unknown label 'sour'"),
+        ("p-1\tneutral\tglee", "unknown label"),
+        ("p-1\tneutral", "2 columns instead of 3"),
+        ("p-0\tneutral\t", "p-0 is labelled twice"),
+    ],
+)
+def test_a_broken_label_of_a_post_is_named_by_file_and_line(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "labels.tsv"
+    path.write_text(f"id\tsentiment\ttags\np-0\tneutral\t\n{line}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"labels\.tsv:3: {reason}"):
+        read_labels(path)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.labels import TAGS
-from models.sources import _FILES, _UNLABELLED, READERS, Example, bare, read_all
+from models.labels import SENTIMENTS, TAGS
+from models.posts import read_labels
+from models.sources import _FILES, READERS, Example, bare, read_all
 
 
 def row(source: str, **fields: Any) -> dict[str, Any]:
@@ -92,9 +93,8 @@ def test_annoyed_task_talk_is_not_called_neutral() -> None:
 
 
 def write_sets(folder: Path, **given: list[dict[str, Any]]) -> None:
-    names = {*_FILES, *_UNLABELLED}
-    assert set(given) <= names
-    for name in names:
+    assert set(given) <= set(_FILES)
+    for name in _FILES:
         with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in given.get(name, []))
 
@@ -109,7 +109,6 @@ def parts(folder: Path) -> list[tuple[str, str]]:
 
 
 def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
-    post: dict[str, Any] = {"emotions": None, "sentiment": None}
     write_sets(
         tmp_path,
         semeval_twitter_2013_2016=[
@@ -117,16 +116,30 @@ def test_held_out_texts_never_reach_training(tmp_path: Path) -> None:
             tweet("the same words here"),
             tweet("other words here"),
         ],
-        twitter_customer_care_unlabelled=[
-            row("twitter_customer_care_unlabelled", text="no labels here", speaker="customer", **post),
-            row("twitter_customer_care_unlabelled", text="how can we help", speaker="agent", **post),
-        ],
     )
-    assert parts(tmp_path) == [
-        ("The SAME words here", "dev"),
-        ("no labels here", "train"),
-        ("other words here", "train"),
-    ]
+    assert parts(tmp_path) == [("The SAME words here", "dev"), ("other words here", "train")]
+
+
+def post(name: str) -> dict[str, Any]:
+    return row("twitter_customer_care_unlabelled", id=name, emotions=None, dialogue_id=name.rpartition("-")[0])
+
+
+def test_a_published_post_has_our_labels_and_its_conversation_one_side() -> None:
+    labels = read_labels()
+    name, ours = next((name, one) for name, one in labels.items() if one.tags)
+    example = read(post(name))
+    assert example.sentiment == SENTIMENTS.index(ours.sentiment)
+    assert {tag for tag, holds in zip(TAGS, example.tag_targets, strict=True) if holds} == ours.tags
+    assert all(example.tags_annotated)
+    parts_of: dict[str, set[str]] = {}
+    for one in labels:
+        parts_of.setdefault(one.rpartition("-")[0], set()).add(read(post(one)).part)
+    assert all(len(sides) == 1 for sides in parts_of.values())
+    assert set().union(*parts_of.values()) == {"train", "dev"}
+
+
+def test_a_published_post_that_nobody_labelled_teaches_nothing() -> None:
+    assert READERS["twitter_customer_care_unlabelled"](post("ibmcare-dev-0-agent")) is None
 
 
 def test_a_text_of_both_sides_in_other_punctuation_or_case_is_on_neither(tmp_path: Path) -> None:

@@ -141,6 +141,21 @@ def test_a_run_learns_from_labels_and_teachers_both() -> None:
     assert losses[0] < losses[1]
 
 
+def test_rows_that_no_teacher_was_asked_of_are_learned_from_their_labels_alone() -> None:
+    outputs = [torch.randn(2, 3), torch.randn(2, len(TAGS)), torch.randn(2, 3), torch.randn(2, len(TAGS))]
+    silent = Judgement(torch.zeros(2, 3), torch.zeros(2, len(TAGS)))
+    untaught = batch([0, 2], 1.0)
+    assert torch.equal(
+        total_loss(outputs, replace(untaught, taught=silent), Plan()), total_loss(outputs, untaught, Plan())
+    )
+
+
+def test_teachers_are_not_asked_of_rows_that_we_labelled(tmp_path: Path) -> None:
+    train([example(n, "corpus") for n in range(8)], replace(PLAN, teachers=(checkpoint(tmp_path, 1),)), tmp_path)
+    (kept,) = tmp_path.glob("taught-*.pt")
+    assert not torch.load(kept, weights_only=True)["sentiment"].any()
+
+
 def test_weights_of_several_runs_are_averaged(tmp_path: Path) -> None:
     runs = [checkpoint(tmp_path, 3), checkpoint(tmp_path, 4)]
     mean, first, second = (load_averaged(*paths).state_dict() for paths in (runs, runs[:1], runs[1:]))

@@ -1,0 +1,42 @@
+"""Our labels of published posts to companies that came without any: by the id of a post, never with its text."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+from models.labels import SENTIMENTS, TAGS
+
+POSTS = Path(__file__).parent / "corpus" / "published-posts"
+LABELS, SECOND_PASS = POSTS / "labels.tsv", POSTS / "second-pass.tsv"
+COLUMNS = ["id", "sentiment", "tags"]
+
+
+class Labels(NamedTuple):
+    """What one labelling pass said of one text."""
+
+    sentiment: str
+    tags: frozenset[str]
+
+
+def read_labels(path: Path = LABELS) -> dict[str, Labels]:
+    """The labels in a file by the id of the post.
+
+    Raises:
+        ValueError: a row breaks the contract of the file; it names file and line.
+    """
+    found: dict[str, Labels] = {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if next(rows) != COLUMNS:
+            raise ValueError(f"{path}:1: the header must be {COLUMNS}")
+        for number, cells in enumerate(rows, start=2):
+            if len(cells) != len(COLUMNS):
+                raise ValueError(f"{path}:{number}: {len(cells)} columns instead of {len(COLUMNS)}")
+            post, sentiment, named = cells
+            unknown = set(named.split()) - set(TAGS)
+            if unknown or sentiment not in SENTIMENTS:
+                raise ValueError(f"{path}:{number}: unknown label {sorted(unknown) or sentiment!r}")
+            if post in found:
+                raise ValueError(f"{path}:{number}: {post} is labelled twice")
+            found[post] = Labels(sentiment, frozenset(named.split()))
+    return found

@@ -3,23 +3,24 @@
 The oracle shares the job's reducers, so that a mistake in them would be on both sides. This knows only what the
 documents say: an event covers the time from itself to its channel's gap, a session is a connected piece of what a
 customer's events cover, and a level is the decayed mean of the customer's words, pulled to nought by one message's
-weight. It sums over all earlier messages each time, where the job goes on from its last sum.
+weight. It sums over all earlier messages each time, where the job goes on from its last sum. `recount_figures` has the
+rest of a session's figures.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
 
 from operators.rows import TABLES
+from tests import recount_figures as figures
+from tests.recount_figures import DAY, MINUTE, Record
 from tests.store_reader import Rows, hashable
 
-Record = dict[str, Any]
-
-MINUTE, DAY = 60_000, 86_400_000
 GAP = {"voice": 30 * MINUTE, "chat": 30 * MINUTE, "survey": 30 * MINUTE, "email": DAY, "social": DAY}
 HALF_LIFE = {"voice": 1.5 * MINUTE, "chat": 5 * MINUTE, "email": DAY, "social": DAY, "survey": 7 * DAY}
 CUSTOMER_HALF_LIFE = 3 * DAY
@@ -44,7 +45,7 @@ def recount(found: Rows) -> tuple[list[str], int]:
             continue
         compared += 1
         wrong += _compare_turns(customer, messages, turns[customer])
-        wrong += _compare_sessions(customer, messages, sessions[customer])
+        wrong += _compare_sessions(customer, messages, turns[customer], sessions[customer])
     return wrong + [
         f"customer {customer} has rows and no message" for customer in sessions.keys() - said.keys()
     ], compared
@@ -77,15 +78,32 @@ def _plain(messages: Sequence[Record], turns: Sequence[Record], sessions: Sequen
 def _compare_turns(customer: Any, messages: Sequence[Record], turns: Sequence[Record]) -> list[str]:
     if [_place(turn) for turn in turns] != [_place(message) for message in messages]:
         return [f"{customer}: {len(messages)} messages, {len(turns)} turns"]
+    wrong = []
+    at = 0
+    for group in _cut(messages):
+        for place in range(len(group)):
+            until, turn = messages[: at + 1], turns[at]
+            wanted = _levels(until) | _so_far(until, group[: place + 1])
+            wrong += _differences(f"{customer} {turn['event_id']}", wanted, turn)
+            at += 1
+    return wrong
+
+
+def _differences(where: str, wanted: Record, found: Record) -> list[str]:
     return [
-        f"{customer} {turn['event_id']}: {name} is {turn[name]}, not {value}"
-        for at, turn in enumerate(turns)
-        for name, value in _moods(messages[: at + 1]).items()
-        if abs(turn[name] - value) > ROUNDING
+        f"{where}: {name} is {found[name]}, not {value}"
+        for name, value in wanted.items()
+        if _differs(found[name], value)
     ]
 
 
-def _moods(until: Sequence[Record]) -> dict[str, float]:
+def _differs(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, float) and isinstance(found, float):
+        return abs(found - wanted) > ROUNDING * max(1.0, abs(wanted))
+    return bool(found != wanted)
+
+
+def _levels(until: Sequence[Record]) -> Record:
     """Levels right after the last of these messages."""
     last = until[-1]
     mine = [message for message in until if message["interaction_id"] == last["interaction_id"]]
@@ -93,6 +111,27 @@ def _moods(until: Sequence[Record]) -> dict[str, float]:
         "level": _level(mine, HALF_LIFE[last["channel"]], last["event_time"]),
         "customer_level": _level(until, CUSTOMER_HALF_LIFE, last["event_time"]),
     }
+
+
+def _so_far(until: Sequence[Record], group: Sequence[Record]) -> Record:
+    """What a turn says of its session up to it, and of the customer's contacts."""
+    now = until[-1]["event_time"]
+    return {
+        "slope": figures.slope(group),
+        "streak": figures.streak(group),
+        "messages": len(figures.spoken(group)),
+        "contacts_24h": _contacts(until, now, DAY),
+        "contacts_7d": _contacts(until, now, 7 * DAY),
+    }
+
+
+def _contacts(messages: Sequence[Record], now: int, span: int, without: str = "") -> int:
+    """Conversations begun in the time before `now`; an asked survey is none."""
+    begun: dict[str, int] = {}
+    for message in messages:
+        if message["channel"] != "survey":
+            begun.setdefault(message["interaction_id"], message["event_time"])
+    return sum(name != without and 0 <= now - time < span for name, time in begun.items())
 
 
 def _level(messages: Iterable[Record], half_life: float, now: int) -> float:
@@ -104,17 +143,52 @@ def _level(messages: Iterable[Record], half_life: float, now: int) -> float:
     return above / below
 
 
-def _compare_sessions(customer: Any, messages: Sequence[Record], sessions: Sequence[Record]) -> list[str]:
-    wanted = {group[0]["event_time"]: _session(group) for group in _cut(messages)}
+def _compare_sessions(
+    customer: Any, messages: Sequence[Record], turns: Sequence[Record], sessions: Sequence[Record]
+) -> list[str]:
+    groups = _cut(messages)
     found = {session["started_time"]: session for session in sessions}
-    if wanted.keys() != found.keys():
-        return [f"{customer}: sessions begin at {sorted(found)}, not {sorted(wanted)}"]
-    return [
-        f"{customer} session {found[start]['session_id']}: {name} is {found[start][name]}, not {value}"
-        for start, session in wanted.items()
-        for name, value in session.items()
-        if found[start][name] != value
-    ]
+    if found.keys() != {group[0]["event_time"] for group in groups}:
+        return [f"{customer}: sessions begin at {sorted(found)}, not {[group[0]['event_time'] for group in groups]}"]
+    wrong, end = [], 0
+    for group in groups:
+        start, end = end, end + len(group)
+        session = found[group[0]["event_time"]]
+        wanted = _session(group) | _moods(messages, turns, start, end)
+        wanted |= figures.sums(group) | figures.course(group, session["carried"]) | figures.ends(group)
+        where = f"{customer} session {session['session_id']}"
+        wrong += _differences(where, wanted, session)
+        under = _time_under(messages, start, end)
+        if abs(under - session["under_ms"]) > len(group):  # each stretch is rounded to a millisecond
+            wrong.append(f"{where}: under_ms is {session['under_ms']}, not {under}")
+    return wrong
+
+
+def _moods(messages: Sequence[Record], turns: Sequence[Record], start: int, end: int) -> Record:
+    """Levels at the beginning and the end of the session messages[start:end], and its lowest."""
+    group, after = messages[start:end], turns[start:end]
+    levels = [(turn["level"], turn["event_time"]) for turn in figures.spoken(after)]
+    asked = next((place for place, message in enumerate(group) if message["channel"] == "survey"), len(group))
+    heard = [turn["customer_level"] for turn in figures.spoken(after[:asked])]
+    carried = _level(messages[:start], CUSTOMER_HALF_LIFE, group[0]["event_time"])
+    return {
+        "carried": carried,
+        "final_level": _level(messages[:end], CUSTOMER_HALF_LIFE, group[-1]["event_time"]),
+        "forecast": heard[-1] if heard else carried or None,
+        "low": min(levels)[0] if levels else 0.0,
+        "low_time": min(levels)[1] if levels else 0,
+        "contacts_before": _contacts(messages[:start], group[0]["event_time"], 7 * DAY, group[0]["interaction_id"]),
+    }
+
+
+def _time_under(messages: Sequence[Record], start: int, end: int) -> int:
+    """How long the customer's level was under the threshold, from the first to the last event of the session."""
+    total = 0
+    for place in range(start, end - 1):
+        since, until = messages[place]["event_time"], messages[place + 1]["event_time"]
+        level_at = partial(_level, messages[: place + 1], CUSTOMER_HALF_LIFE)
+        total += figures.time_under(since, until, level_at)
+    return total
 
 
 def _cut(messages: Sequence[Record]) -> list[list[Record]]:
@@ -129,13 +203,13 @@ def _cut(messages: Sequence[Record]) -> list[list[Record]]:
 
 
 def _session(group: Sequence[Record]) -> Record:
-    spoken = [message for message in group if message["speaker"] == "customer" and message["kind"] == "utterance"]
     walked = [message["channel"] for message in group]
     asked = [channel for channel in walked if channel != "survey"]
     return {
         "ended_time": group[-1]["event_time"],
         "events": len(group),
-        "messages": len(spoken),
+        "messages": len(figures.spoken(group)),
+        "response_ms": figures.longest_wait(group),
         "channels": _path(walked),
         "hops": sum(before != after for before, after in pairwise(asked)),
     }

@@ -52,7 +52,7 @@ PASSES = {
     "nlupp": 0.8,
     "twitter_customer_care_unlabelled": 3.0,
 }
-"""How often a row of each source is seen in one round of training (a round is about 140,000 examples)."""
+"""How often a row of each source is seen in one round of training (a round is about 153,000 examples)."""
 
 FINISH_PASSES = {
     "corpus": 4.0,

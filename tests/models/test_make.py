@@ -15,7 +15,7 @@ def test_no_part_of_it_follows_the_clock() -> None:
     """A budget of minutes makes the number of steps depend on how busy the machine is."""
     said = recipe().stdout
     assert "models.report" in said
-    assert "--rounds 0.5" in said
+    assert "--rounds 1 --rate 9e-5" in said
     assert "--budget-minutes" not in said
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from models.evaluate import Block
 from models.labels import CHANNELS, TAGS
+from models.sources import OWN_LABELS
 
 TICKETS = ("se_github", "se_jira", "senti4sd")
 LEAST_AUC_SHARED = {"satisfaction": 0.95, "anger": 0.90, "frustration": 0.85, "confusion": 0.90}
@@ -94,7 +95,7 @@ def _tag_table(tags: Block) -> list[str]:
         "| tag | rows | AUC (95 %) | average precision (95 %) | precision of the flag (95 %) | recall of the flag |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for group in ("shared", "corpus"):
+    for group in ("shared", *OWN_LABELS.values()):
         for tag in TAGS:
             b = tags[group].get(tag)
             if b:

@@ -36,6 +36,8 @@ from models.unseen import measure
 
 SPEED_TEXTS = 512
 TASK_TALK = frozenset({"banking77", "nlupp"})
+LEAST_POSITIVES = 5
+"""Fewer say nothing of a tag."""
 
 
 def cross_fitted(rows: LabelledLogits, examples: Sequence[Example], precision: float) -> Applied:
@@ -89,7 +91,7 @@ def tag_results(applied: Applied, examples: Sequence[Example]) -> Block:
     for name in found:
         for place, tag in enumerate(TAGS):
             chosen = (group_of == name) & known[:, place]
-            if chosen.any() and targets[chosen, place].any():
+            if (targets[chosen, place] > 0.5).sum() >= LEAST_POSITIVES:
                 block = tag_block(applied.tags[chosen, place], applied.flagged[chosen, place], targets[chosen, place])
                 found[name][tag] = block
     return found

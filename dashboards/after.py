@@ -359,7 +359,8 @@ def agents() -> Json:
         f"Value added, by agent pseudonym (from {MIN_AGENT_SESSIONS} sessions)",
         "How much higher sessions ended than others that began in the same mood on the same queue. For coaching, "
         f"never for decisions about a person. Below {MIN_AGENT_SESSIONS} sessions nothing is shown; an interval (95%) "
-        "that holds 0 says nothing. Agents' own feelings are never measured.",
+        "that holds 0 says nothing and has no colour: `from` is coloured when it is above 0, `to` when it is below. "
+        "Agents' own feelings are never measured.",
         f"""
         SELECT
             agent_key AS Agent, count() AS Sessions, avg(begin) AS `Arrival mood`, avg(added) AS `Value added`,
@@ -379,9 +380,9 @@ def agents() -> Json:
         """,
         columns=[
             column("Arrival mood", decimals=2),
-            column("Value added", decimals=2, steps=((None, WATCH), (-0.05, "transparent"), (0.05, GOOD))),
-            column("from", decimals=2),
-            column("to", decimals=2),
+            column("Value added", decimals=3),
+            column("from", decimals=3, steps=((None, "transparent"), (0, GOOD))),
+            column("to", decimals=3, steps=((None, WATCH), (0, "transparent"))),
         ],
         empty=f"no agent has {MIN_AGENT_SESSIONS} sessions in this time range",
     )

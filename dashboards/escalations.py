@@ -21,13 +21,17 @@ from dashboards.common import (
     key_text,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import alerts, indent, open_alerts, wilson
+from dashboards.sql import OPEN, OPEN_SINCE, alerts, indent, open_alerts, wilson
 
 UID = "undertone-escalations"
 WHERE = chosen("tenant", "queue", "channel")
 LOAD_TARGET = 6
 """Alerts that one supervisor can look after in an hour; the rate cap of the default rules."""
 PRECISION_TARGET = 0.7
+PRECISION_DAYS = 28
+"""Days of the graph of precision: a day holds too few answers to be read alone."""
+LISTED = 500
+"""Rows of the list: on a busy day the wall's oldest open alert is far down."""
 SUPERVISORS = "greatest(1, toUInt32OrZero(${supervisors:singlequote}))"
 RAISED = f"SELECT * FROM undertone.escalations FINAL WHERE $__timeFilter(raised_time) AND {WHERE}"
 ANSWERED = alerts(WHERE)
@@ -237,22 +241,25 @@ def by_channel() -> Json:
 def precision_over_time() -> Json:
     """Precision by day, with its interval."""
     low, high = wilson("countIf(verdict = 'good_catch')", "countIf(verdict != '')")
+    whole = "toStartOfDay($__fromTime - INTERVAL 1 SECOND, 'UTC') + INTERVAL 1 DAY"
+    since = f"least({whole}, toStartOfDay($__toTime, 'UTC') - INTERVAL {PRECISION_DAYS - 1} DAY)"
     return lines(
         12,
         "Precision by day, with its 95% interval",
-        f"Good catches among the judged alerts of each day (UTC). The dashed line is the target, "
-        f"{PRECISION_TARGET:.0%}.",
+        f"Good catches among the judged alerts of each day (UTC). Shows the last {PRECISION_DAYS} days, or the range "
+        f"above where that has fixed ends. The dashed line is the target, {PRECISION_TARGET:.0%}.",
         f"""
         SELECT
             toDateTime(toStartOfDay(raised_time)) AS time, {low} AS Lower, {high} AS Upper,
             countIf(verdict = 'good_catch') / nullIf(countIf(verdict != ''), 0) AS Precision
-        FROM ({ANSWERED}
+        FROM ({indent(alerts(WHERE, since))}
         )
         GROUP BY time
         ORDER BY time
         """,
         unit="percentunit",
         interval="1d",
+        last=f"{PRECISION_DAYS}d",
         limits=(0, 1),
         steps=((None, "transparent"), (PRECISION_TARGET, GOOD)),
         overrides=[
@@ -268,18 +275,21 @@ def newest() -> Json:
     return table(
         13,
         "Alerts (click the time or the reason to open the journey)",
-        "Newest first. The excerpt is the message that raised the alert, without personal data, kept for 30 days. The "
-        "last column is the id that an answer names; where a feedback page is set up, the verdict leads there.",
+        "What was raised in the range, and alerts for supervisors that are open from the 7 days before its end, as the "
+        f"wall counts them; at most {LISTED}, newest first. The excerpt is the message that raised the alert, without "
+        "personal data, kept for 30 days. The last column is the id that an answer names; where a feedback page is set "
+        "up, the verdict leads there.",
         f"""
         SELECT
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
             queue AS Queue, channel AS Channel, dateDiff('second', raised_time, answered_time) AS `Answered after`,
             if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
             escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer
-        FROM ({ANSWERED}
+        FROM ({indent(alerts(WHERE, f"least($__fromTime, {OPEN_SINCE})"))}
         )
+        WHERE raised_time >= $__fromTime OR (route = 'supervisor' AND {OPEN})
         ORDER BY Raised DESC
-        LIMIT 200
+        LIMIT {LISTED}
         """,
         columns=[
             column("Raised", unit="dateTimeAsIso", width=170, links=[journey_link()]),

@@ -82,9 +82,13 @@ def lines(
     overrides: Sequence[Json] = (),
     links: Sequence[Json] = (),
     name: str | None = None,
+    last: str | None = None,
     empty: str = NOTHING,
 ) -> Json:
-    """Values over time; thresholds, if given, are lines across. One query, so that series keep their plain names."""
+    """Values over time; thresholds, if given, are lines across. One query, so that series keep their plain names.
+
+    With `last` ("28d") the panel has a range of its own that ends now, unless the page's range has fixed ends.
+    """
     custom: Json = {
         "drawStyle": {"line": "line", "points": "points", "bars": "bars", "stacked": "bars"}[style],
         "lineWidth": 2,
@@ -114,7 +118,7 @@ def lines(
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return _panel(
+    made = _panel(
         id,
         "timeseries",
         title,
@@ -125,6 +129,7 @@ def lines(
         (_BLANK, *overrides),
         interval,
     )
+    return {**made, "timeFrom": last} if last else made
 
 
 def table(
@@ -272,10 +277,13 @@ def bars(
 
     Several numbers are told apart by their colours, which `overrides` give, and a legend.
     """
+    custom: Json = {"fillOpacity": 85, "lineWidth": 0}
+    if not stacked and not overrides:  # without it Grafana 10 and older give all bars one colour
+        custom["gradientMode"] = "scheme"
     defaults: Json = {
         "unit": unit,
         "color": {"mode": "palette-classic" if stacked else "thresholds"},
-        "custom": {"fillOpacity": 85, "lineWidth": 0},
+        "custom": custom,
         "mappings": [],
         "thresholds": thresholds(steps),
         "noValue": empty,

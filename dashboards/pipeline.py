@@ -21,7 +21,7 @@ from dashboards.common import (
     chosen,
 )
 from dashboards.panels import bars, column, lines, series, stat, table
-from dashboards.sql import SCORED, data_age, drift, epoch_age, records, scored, survey_answers
+from dashboards.sql import SCORED, data_age, drift, epoch_age, gaps, records, scored, survey_answers
 
 UID = "undertone-pipeline"
 WHERE = chosen("tenant", "channel")
@@ -43,7 +43,7 @@ def rate() -> Json:
         "Messages a second",
         "Messages scored a second, over the last 5 minutes.",
         f"SELECT count() / 300 AS rate FROM {LAST_MINUTES}",
-        decimals=1,
+        decimals=2,
         colour="none",
     )
 
@@ -111,12 +111,13 @@ def abstained() -> Json:
     return stat(
         6,
         "Abstained (expected 5 to 15%)",
-        "Customers' messages that the model was too unsure about; they move nobody's mood.",
+        "Customers' messages that the model was too unsure about; they move nobody's mood. Far fewer than expected "
+        "mean that it judges what it should not.",
         f"SELECT countIf(abstained) / nullIf(count(), 0) AS share FROM undertone.scored_events "
         f"WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}",
         unit="percentunit",
         decimals=1,
-        steps=((None, GOOD), (0.15, WATCH), (0.3, BAD)),
+        steps=((None, WATCH), (0.05, GOOD), (0.15, WATCH), (0.3, BAD)),
         empty="no messages",
     )
 
@@ -181,15 +182,16 @@ def latency() -> Json:
         "Kafka to score, and to the stored row (s, right)",
         "Milliseconds from Kafka's timestamp to the finished score; the dashed line is the budget of 250 ms for p99. "
         "On the right, in seconds, to the row that panels read. Records of a replay are as late as they are old.",
-        f"""
-        SELECT
-            $__timeInterval(scored_time) AS time, quantile(0.5)({LATENCY}) AS p50, quantile(0.95)({LATENCY}) AS p95,
-            quantile(0.99)({LATENCY}) AS p99, quantile(0.5)({ROW_LATENCY}) AS `row p50`,
-            quantile(0.99)({ROW_LATENCY}) AS `row p99`
-        FROM {EVENTS}
-        GROUP BY time
-        ORDER BY time
-        """,
+        gaps(
+            f"""
+            SELECT
+                $__timeInterval(scored_time) AS time, quantileOrNull(0.5)({LATENCY}) AS p50,
+                quantileOrNull(0.95)({LATENCY}) AS p95, quantileOrNull(0.99)({LATENCY}) AS p99,
+                quantileOrNull(0.5)({ROW_LATENCY}) AS `row p50`, quantileOrNull(0.99)({ROW_LATENCY}) AS `row p99`
+            FROM {EVENTS}
+            GROUP BY time
+            """
+        ),
         unit="ms",
         steps=((None, "transparent"), (250, BAD)),
         overrides=[
@@ -208,15 +210,17 @@ def record_age() -> Json:
         9,
         "Age of records when scored, by partition",
         "By Kafka's clock (what the job waited for), and by the messages' own clock (also what the source kept back).",
-        f"""
-        SELECT
-            $__timeInterval(scored_time) AS time, concat(topic, ' ', toString(partition)) AS partition,
-            greatest(0, max({LATENCY})) / 1000 AS kafka,
-            greatest(0, quantile(0.5)(dateDiff('millisecond', event_time, scored_time))) / 1000 AS stream
-        FROM {EVENTS}
-        GROUP BY time, partition
-        ORDER BY time, partition
-        """,
+        gaps(
+            f"""
+            SELECT
+                $__timeInterval(scored_time) AS time, concat(topic, ' ', toString(partition)) AS partition,
+                greatest(0, maxOrNull({LATENCY})) / 1000 AS kafka,
+                greatest(0, quantileOrNull(0.5)(dateDiff('millisecond', event_time, scored_time))) / 1000 AS stream
+            FROM {EVENTS}
+            GROUP BY time, partition
+            """,
+            "partition",
+        ),
         unit="s",
         name="${__field.labels.partition} ${__field.name}",
     )
@@ -229,7 +233,7 @@ def kafka_lag() -> Json:
         "Kafka lag: records to be read, by partition",
         "End of the partition minus the position of the job, at the worst epoch of each interval. A line that rises "
         "means that more comes in than is read.",
-        _by_partition("toFloat64(max(end_offset - position)) AS records"),
+        _by_partition("toFloat64(maxOrNull(end_offset - position)) AS records"),
         name="${__field.labels.source}",
     )
 
@@ -241,7 +245,7 @@ def stream_lag() -> Json:
         "Stream-time lag, by partition",
         "How far event time is behind the wall clock. Sessions close by the slowest partition: one that stays behind "
         "holds closing back for all, though not scoring and not alerts.",
-        _by_partition("greatest(0, max(dateDiff('millisecond', stream_time, committed_time))) / 1000 AS seconds"),
+        _by_partition("greatest(0, maxOrNull(dateDiff('millisecond', stream_time, committed_time))) / 1000 AS seconds"),
         unit="s",
         name="${__field.labels.source}",
     )
@@ -273,14 +277,16 @@ def late_and_unsure() -> Json:
         11,
         "Abstained share, by channel",
         "A channel that rises alone usually changed its format or its language.",
-        f"""
-        SELECT $__timeInterval(event_time) AS time, channel, countIf(abstained) / count() AS share
-        FROM undertone.scored_events
-        WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}
-        GROUP BY time, channel
-        HAVING count() >= 20
-        ORDER BY time, channel
-        """,
+        gaps(
+            f"""
+            SELECT $__timeInterval(event_time) AS time, channel, toNullable(countIf(abstained) / count()) AS share
+            FROM undertone.scored_events
+            WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}
+            GROUP BY time, channel
+            HAVING count() >= 20
+            """,
+            "channel",
+        ),
         unit="percentunit",
         interval="5m",
         name="${__field.labels.channel}",
@@ -361,14 +367,16 @@ def confidence() -> Json:
         15,
         "Mean confidence, by channel",
         "Highest probability times the confidence of speech recognition. A fall without a new model is drift.",
-        f"""
-        SELECT $__timeInterval(event_time) AS time, channel, avg(confidence) AS confidence
-        FROM undertone.scored_events
-        WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}
-        GROUP BY time, channel
-        HAVING count() >= 20
-        ORDER BY time, channel
-        """,
+        gaps(
+            f"""
+            SELECT $__timeInterval(event_time) AS time, channel, avgOrNull(confidence) AS confidence
+            FROM undertone.scored_events
+            WHERE $__timeFilter(event_time) AND {SCORED} AND {WHERE}
+            GROUP BY time, channel
+            HAVING count() >= 20
+            """,
+            "channel",
+        ),
         unit="percentunit",
         interval="5m",
         limits=(0, 1),
@@ -460,10 +468,12 @@ def board() -> Json:
 
 def _by_partition(value: str) -> str:
     """SQL of a value of the committed epochs over time, by partition of Kafka."""
-    return f"""
-    SELECT $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source, {value}
-    FROM undertone.progress FINAL
-    WHERE $__timeFilter(committed_time)
-    GROUP BY time, source
-    ORDER BY time, source
-    """
+    return gaps(
+        f"""
+        SELECT $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source, {value}
+        FROM undertone.progress FINAL
+        WHERE $__timeFilter(committed_time)
+        GROUP BY time, source
+        """,
+        "source",
+    )

@@ -15,6 +15,10 @@ from dashboards.common import ALARM_MEMORY_MIN, CHANNEL_CODES, MIN_MESSAGES, NEG
 ALL = "1 = 1"
 SCORED = "speaker = 'customer' AND kind = 'utterance' AND skipped = ''"
 """Messages of scored_events that say something about the customer's mood."""
+OPEN_SINCE = "$__toTime - INTERVAL 7 DAY"
+"""Start of the days whose open alerts are counted: older ones nobody will answer."""
+OPEN = "state = 'active' AND closed_time IS NULL"
+"""Rows of `alerts` that neither the job nor a supervisor has closed."""
 Z = 1.96
 """Standard normal quantile of 95% intervals."""
 
@@ -39,6 +43,23 @@ FROM
     LIMIT {limit}
 )
 ORDER BY {time}"""
+
+
+def gaps(rows: str, lane: str = "") -> str:
+    """The rows of a graph, and an empty one for each interval between them without any.
+
+    Grafana draws a line on to the next row: over an hour of standstill too. `rows` has a column `time` of whole
+    intervals, numbers that may be NULL, and the text column `lane` when each text has a line of its own.
+    """
+    each, last = (f"{lane}, ", f", {lane}") if lane else ("", "")
+    return f"""
+SELECT *
+FROM
+(
+    {indent(tidy(rows))}
+    ORDER BY {each}time WITH FILL STEP toIntervalSecond($__interval_s)
+)
+ORDER BY time{last}"""
 
 
 def wilson(good: str, total: str) -> tuple[str, str]:
@@ -117,9 +138,9 @@ def open_alerts(where: str) -> str:
     return f"""
 SELECT *, dateDiff('second', raised_time, $__toTime) AS age_s
 FROM
-({indent(alerts(where, "$__toTime - INTERVAL 7 DAY"))}
+({indent(alerts(where, OPEN_SINCE))}
 )
-WHERE state = 'active' AND closed_time IS NULL"""
+WHERE {OPEN}"""
 
 
 def heard(minutes: int, where: str) -> str:

@@ -26,7 +26,7 @@ from dashboards.common import (
     value_map,
 )
 from dashboards.panels import alerts, column, stat, states, table
-from dashboards.sql import data_age, heard, open_alerts, queue_moods, rolling
+from dashboards.sql import data_age, heard, indent, open_alerts, queue_moods, rolling
 
 UID = "undertone-wallboard"
 WHERE = chosen("tenant", "queue")
@@ -131,7 +131,10 @@ def age_of_data() -> Json:
 
 
 def queue_states() -> Json:
-    """How each queue went, in blocks of five minutes; angry means that its alarm was on."""
+    """How each queue went, in blocks of five minutes; angry means that its alarm was on.
+
+    Each block ends with an empty row, which the queue's next block replaces: Grafana draws a block on to the next row.
+    """
     states_of = value_map(
         {"0": ("calm", GOOD), "1": ("watch", WATCH), "2": ("angry", BAD), "-1": ("too few", "#DDDDDD")}
     )
@@ -140,14 +143,22 @@ def queue_states() -> Json:
         "Queues over time",
         f"Per queue, by the negative share of 5 minutes: watch from {NEGATIVE_TARGET:.0%}, angry from "
         f"{NEGATIVE_LIMIT:.0%} until below {NEGATIVE_CLEAR:.0%}, which is when the alarm is on; too few below "
-        f"{MIN_MESSAGES} messages. A block shows its worst minute, and of several organisations the worst.",
+        f"{MIN_MESSAGES} messages. A block shows its worst minute, and of several organisations the worst; a gap is "
+        "where nobody said anything.",
         f"""
-        SELECT
-            $__timeInterval(minute) AS time, queue, encodeURLComponent(queue) AS link,
-            toInt8(max(multiIf(alarmed, 2, total < {MIN_MESSAGES}, -1, share >= {NEGATIVE_TARGET}, 1, 0))) AS state
-        FROM ({queue_moods(WHERE, "$__fromTime")}
+        SELECT time, queue, encodeURLComponent(queue) AS link, max(part) AS state
+        FROM
+        (
+            SELECT
+                $__timeInterval(minute) AS block, queue,
+                toInt8(max(multiIf(alarmed, 2, total < {MIN_MESSAGES}, -1, share >= {NEGATIVE_TARGET}, 1, 0))) AS worst
+            FROM ({indent(queue_moods(WHERE, "$__fromTime"), 12)}
+            )
+            WHERE $__timeFilter(minute)
+            GROUP BY block, queue
         )
-        WHERE $__timeFilter(minute)
+        ARRAY JOIN [block, block + toIntervalSecond($__interval_s)] AS time, [worst, NULL] AS part
+        WHERE time <= $__toTime
         GROUP BY time, queue
         ORDER BY time, queue
         """,

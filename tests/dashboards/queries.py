@@ -27,7 +27,7 @@ class Query:
     sql: str
     board: str = ""
     seconds: int = 3600
-    """Length of the time range that its page opens with."""
+    """Length of the time range that its page opens with, or of the panel's own."""
     interval: int = 60
     """Seconds of `$__interval` on that range."""
     shape: int = 1
@@ -54,14 +54,15 @@ def board_queries(board: Json) -> Iterator[Query]:
     title = board["title"].removeprefix("Undertone: ")
     for panel in board["panels"]:
         for target in panel.get("targets", []):
+            shown = _seconds(panel["timeFrom"]) if "timeFrom" in panel else seconds
             least = _seconds(panel.get("interval", "1s"))
             yield Query(
                 f"{title} / {panel['title']} (panel {panel['id']})",
                 panel["type"],
                 target["rawSql"],
                 board["uid"],
-                seconds,
-                max(least, seconds // 1000),
+                shown,
+                max(least, shown // 1000),
                 target["format"],
                 panel,
             )

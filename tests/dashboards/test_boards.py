@@ -14,7 +14,7 @@ from dashboards.alerts import rules
 from dashboards.board import COLUMNS, WALL_ROWS
 from dashboards.boards import ALL
 from dashboards.build import generated, outdated
-from dashboards.common import DATA_SOURCE_UID, FEEDBACK_URL
+from dashboards.common import DATA_SOURCE_UID, FEEDBACK_URL, GOOD, WATCH
 from dashboards.provisioning import files
 from dashboards.site import Site, data_source, for_site, published_hash
 from dashboards.wallboard import CONVERSATIONS_SHOWN, QUEUES_SHOWN
@@ -140,6 +140,45 @@ def test_a_missing_value_has_a_text_and_no_colour_of_a_threshold(board: Json, pa
 def test_a_number_of_now_is_never_an_older_one(board: Json, panel: Json) -> None:
     if panel["type"] == "stat":
         assert panel["options"]["reduceOptions"]["calcs"] == ["last"]
+
+
+@each_panel
+def test_bars_coloured_by_thresholds_have_a_colour_each(board: Json, panel: Json) -> None:
+    """Without the gradient "scheme" Grafana 9.3 and 10.4 give all bars of a chart one colour."""
+    if panel["type"] == "barchart":
+        defaults = panel["fieldConfig"]["defaults"]
+        coloured = len(defaults["thresholds"]["steps"]) > 1
+        assert coloured == (defaults["custom"].get("gradientMode") == "scheme"), panel["title"]
+
+
+def test_a_day_is_drawn_where_the_page_opens_with_less() -> None:
+    for board, panel in PANELS:
+        if panel["type"] == "timeseries" and panel["interval"] == "1d":
+            opens = board["time"]["from"].removeprefix("now-")
+            assert "timeFrom" in panel or opens.endswith("d"), f"{panel['title']}: one point on {opens}"
+
+
+def test_what_an_agent_adds_is_coloured_only_where_its_interval_leaves_out_0() -> None:
+    (panel,) = [panel for _, panel in PANELS if panel["title"].startswith("Value added")]
+    looks = {
+        override["matcher"]["options"]: {item["id"]: item["value"] for item in override["properties"]}
+        for override in panel["fieldConfig"]["overrides"]
+    }
+    colours = {
+        name: [(step["value"], step["color"]) for step in look["thresholds"]["steps"]]
+        for name, look in looks.items()
+        if "thresholds" in look
+    }
+    assert colours == {"from": [(None, "transparent"), (0, GOOD)], "to": [(None, WATCH), (0, "transparent")]}
+    assert looks["from"]["decimals"] == looks["to"]["decimals"] == 3, "-0.004 is not shown as -0.00"
+
+
+def test_a_pipeline_that_is_slow_or_too_sure_is_told_from_a_good_one() -> None:
+    by_title = {panel["title"]: panel["fieldConfig"]["defaults"] for _, panel in PANELS if panel["type"] == "stat"}
+    assert by_title["Messages a second"]["decimals"] == 2, "a message a minute is not 0.0"
+    steps = by_title["Abstained (expected 5 to 15%)"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps if step["color"] == GOOD] == [0.05]
+    assert [step["value"] for step in steps][:3] == [None, 0.05, 0.15]
 
 
 @each_panel

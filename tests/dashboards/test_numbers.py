@@ -184,11 +184,30 @@ def test_a_lane_leads_to_its_queue_whatever_its_name(store: Client) -> None:
     )
     lanes = next(panel for panel in wallboard.board()["panels"] if panel["type"] == "state-timeline")
 
-    (found,) = panel(store, "Queues over time")
-
-    assert found["queue"] == name
-    assert found["link"] == quote(name, safe="")
+    for found in panel(store, "Queues over time"):
+        assert found["queue"] == name
+        assert found["link"] == quote(name, safe="")
     assert lanes["fieldConfig"]["defaults"]["links"][0]["url"].endswith("&var-queue=${__field.labels.link:raw}")
+
+
+def test_a_lane_ends_where_nobody_says_anything(store: Client) -> None:
+    """Two blocks side by side, a silence, and one block to the end; the other queue is heard in between."""
+    for queue, minutes in (("billing", [40, 39, 20]), ("claims", [30]), ("late", [0])):
+        store.command(
+            f"INSERT INTO undertone.rollup_1m SELECT 't', toDateTime({END} - 60 * arrayJoin({minutes}), 'UTC'), "
+            f"'{queue}', 'chat', 30, 0, 0, 0, 0, 1, 1, 1, now64(3)"
+        )
+
+    lanes: dict[object, list[tuple[float, object]]] = {}
+    for row in panel(store, "Queues over time"):
+        minutes_ago = (END - row["time"].timestamp()) / 60  # type: ignore[attr-defined]  # of a driver without types
+        lanes.setdefault(row["queue"], []).append((minutes_ago, row["state"]))
+
+    assert lanes == {
+        "billing": [(40, 0), (39, 0), (38, None), (20, 0), (19, None)],
+        "claims": [(30, 0), (29, None)],
+        "late": [(0, 0)],
+    }
 
 
 def test_age_of_data(store: Client) -> None:
@@ -232,6 +251,42 @@ def test_an_open_alert_stays_open_over_a_week_end(store: Client) -> None:
     assert panel(store, "Longest unanswered") == [{"seconds": 3 * 86400.0}]
     assert panel(store, "Open now") == [{"alerts": 2}]
     assert panel(store, "alert Critical alert unanswered") == [{"tenant": "t", "queue": "billing", "value": 1.0}]
+
+
+def test_the_list_that_the_wall_leads_to_has_every_alert_that_it_counts(store: Client) -> None:
+    """The wall's link carries its range of an hour; closed alerts are listed where they were raised in the range."""
+    put(store, "escalations", alert("new", 60), alert("friday", 3 * 86400), alert("long ago", 8 * 86400))
+    put(store, "escalations", alert("done", 7200), alert("done now", 600), alert("seen", 2 * 86400))
+    put(store, "escalations", alert("calm", 86400, state="resolved", event_time=at(80000)))
+    put(store, "escalations", alert("cue", 4000, route="agent"), alert("held", 5000, state="suppressed"))
+    put(store, "feedback", answer("done", "resolved", 7000), answer("done now", "resolved", 500))
+    put(store, "feedback", answer("seen", "acknowledged", 86400))
+
+    def listed(seconds: int) -> list[object]:
+        return [row["Alert"] for row in panel(store, "Alerts (click the time", seconds)]
+
+    assert panel(store, "Critical alerts open") == [{"alerts": 3}]
+    assert listed(3600) == ["new", "done now", "seen", "friday"]
+    assert listed(9 * 86400) == ["new", "done now", "cue", "held", "done", "calm", "seen", "friday", "long ago"]
+
+
+@pytest.mark.parametrize(("length", "days"), [(28, [27, 14, 0]), (1, [27, 14, 0]), (60, [40, 28, 27, 14, 0])])
+def test_precision_is_drawn_of_28_whole_days_and_more_where_the_range_has_more(
+    length: int, days: list[int], store: Client
+) -> None:
+    """Up to noon; a day that the range cuts off is drawn outside of it, and is no whole day."""
+    query = next(query for query in all_queries() if "Precision by day" in query.name)
+    noon = END // 86400 * 86400 - 86400 // 2
+    raised = {f"a{day}": noon - 86400 // 2 - 86400 * day + 3600 for day in (60, 40, 27, 14, 0)}
+    raised["cut off"] = noon - 86400 * 28 + 60
+    put(store, "escalations", *[alert(name, END - second) for name, second in raised.items()])
+    put(store, "feedback", *[answer(name, "good_catch", 0) for name in raised])
+
+    found = store.query(expand(query.sql, Range(noon - 86400 * length, noon, 86400), CHOICE)).result_rows
+
+    assert query.seconds == 28 * 86400
+    assert [row[0].timestamp() for row in found] == [noon - 86400 // 2 - 86400 * day for day in days]
+    assert all(row[-1] == 1.0 for row in found)
 
 
 def test_answered_is_a_share_of_the_alerts_that_reached_a_supervisor(store: Client) -> None:
@@ -447,6 +502,35 @@ def test_answered_and_closed_mean_what_the_view_says(store: Client) -> None:
     assert any(row[1] is None and row[2] is not None for row in found), "cleared by the job, answered by nobody"
 
 
+@pytest.mark.parametrize(
+    ("title", "column"),
+    [
+        ("Kafka lag", "records"),
+        ("Stream-time lag", "seconds"),
+        ("Age of records when scored", "kafka"),
+        ("Kafka to score, and", "p99"),
+        ("Abstained share, by channel", "share"),
+        ("Mean confidence", "confidence"),
+    ],
+)
+def test_no_line_is_drawn_over_a_time_without_rows(title: str, column: str, store: Client) -> None:
+    """Grafana joins neighbouring rows, however far apart: the minutes in between must be there, and empty."""
+    times = [300, 240, 60]
+    epoch = {"topic": "e", "partition": 0, "position": 5, "end_offset": 9}
+    put(store, "progress", *[{**epoch, "committed_time": at(ago), "stream_time": at(ago + 1)} for ago in times])
+    put(store, "scored_events", *[
+        message(n + 100 * ago, ago, 0.0, topic="e", scored_time=at(ago), broker_time=at(ago + 1), confidence=0.5)
+        for ago in times for n in range(20)
+    ])  # fmt: skip
+
+    drawn = [
+        (END - row["time"].timestamp(), row[column] is None)  # type: ignore[attr-defined]  # of a driver without types
+        for row in panel(store, title, 3600)
+    ]
+
+    assert drawn == [(300, False), (240, False), (180, True), (120, True), (60, False)]
+
+
 def test_latency_is_shown_to_the_score_and_to_the_row(store: Client) -> None:
     times = {"broker_time": at(60.5), "scored_time": at(60.4), "stored_time": at(56.5)}
     put(store, "scored_events", *[message(n, 61, 0.0, **times) for n in range(3)])
@@ -471,7 +555,8 @@ def test_progress_counts_what_is_still_to_be_read_and_when_the_last_epoch_was(st
         (10, 40, 30, 60),
         (7, 12, 5, 20),
     ]
-    assert {(row["source"], row["records"]) for row in panel(store, "Kafka lag")} == {
+    drawn = [row for row in panel(store, "Kafka lag") if row["records"] is not None]
+    assert {(row["source"], row["records"]) for row in drawn} == {
         ("e 0", 895.0),
         ("e 0", 30.0),
         ("e 1", 5.0),

@@ -6,23 +6,22 @@ import numpy as np
 
 from models.calibration import LabelledLogits
 from models.scorer import OnnxScorer
-from models.sources import Example, percent
+from models.sources import OWN_LABELS, Example, percent
 
 JUDGED_SENTIMENT = frozenset(
     {
-        "corpus",
+        "semeval_twitter_2013_2016",
         "nhs_fft_survey",
         "nhs_phase1_survey",
+        "senti4sd",
         "se_github",
         "se_jira",
-        "semeval_twitter_2013_2016",
-        "senti4sd",
-        "twitter_customer_care_unlabelled",
+        *OWN_LABELS,
     }
 )
 """Sources whose sentiment was judged by people as such; derived and weak labels set no temperature."""
 
-CUSTOMER_TAGS = frozenset({"corpus", "banking77", "nlupp", "twitter_customer_care_unlabelled"})
+CUSTOMER_TAGS = frozenset({"banking77", "nlupp", *OWN_LABELS})
 """Sources whose tags set scales and thresholds: customers talking to a company, plain task talk included."""
 
 

@@ -18,6 +18,22 @@ class Labels(NamedTuple):
     tags: frozenset[str]
 
 
+def parse_labels(sentiment: str, named: str) -> Labels:
+    """The labels in two cells of a file, tags separated by spaces.
+
+    Raises:
+        ValueError: one of them is none of ours.
+
+    >>> parse_labels("negative", "anger").sentiment
+    'negative'
+    """
+    tags = frozenset(named.split())
+    unknown = sorted(tags.difference(TAGS))
+    if unknown or sentiment not in SENTIMENTS:
+        raise ValueError(f"unknown label {unknown or sentiment!r}")
+    return Labels(sentiment, tags)
+
+
 def read_labels(path: Path = LABELS) -> dict[str, Labels]:
     """The labels in a file by the id of the post.
 
@@ -33,10 +49,10 @@ def read_labels(path: Path = LABELS) -> dict[str, Labels]:
             if len(cells) != len(COLUMNS):
                 raise ValueError(f"{path}:{number}: {len(cells)} columns instead of {len(COLUMNS)}")
             post, sentiment, named = cells
-            unknown = set(named.split()) - set(TAGS)
-            if unknown or sentiment not in SENTIMENTS:
-                raise ValueError(f"{path}:{number}: unknown label {sorted(unknown) or sentiment!r}")
             if post in found:
                 raise ValueError(f"{path}:{number}: {post} is labelled twice")
-            found[post] = Labels(sentiment, frozenset(named.split()))
+            try:
+                found[post] = parse_labels(sentiment, named)
+            except ValueError as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
     return found

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from models.labels import SENTIMENTS, TAGS
-from models.posts import read_labels
+from models.posts import parse_labels, read_labels
 from models.text import normalise
 
 Row = dict[str, Any]
@@ -310,10 +310,11 @@ def _corpus_example(path: Path, number: int, cells: list[str]) -> Example:
     if len(cells) != len(CORPUS_COLUMNS):
         raise ValueError(f"{path}:{number}: {len(cells)} columns instead of {len(CORPUS_COLUMNS)}")
     scenario, channel, speaker, sentiment, named, text = cells
-    unknown = set(named.split()) - set(TAGS)
-    if unknown or sentiment not in SENTIMENTS:
-        raise ValueError(f"{path}:{number}: unknown label {sorted(unknown) or sentiment!r}")
-    tags = Tags().all(frozenset(named.split()))
+    try:
+        labels = parse_labels(sentiment, named)
+    except ValueError as error:
+        raise ValueError(f"{path}:{number}: {error}") from None
+    tags = Tags().all(labels.tags)
     group = f"{path.stem}/{scenario}"
     row = {"text": text, "channel": channel, "source": "corpus", "sentiment": sentiment}
     return _example(row, _part(group, HELD_OUT_PERCENT["corpus"]), tags, group=group, speaker=speaker)

@@ -84,7 +84,9 @@ def ends(messages: Sequence[Record]) -> Record:
 
 
 def _mean(messages: Sequence[Record]) -> float:
-    return float(np.average([m["score"] for m in messages], weights=[m["weight"] for m in messages])) if messages else 0
+    if not messages:
+        return 0.0
+    return float(np.average([m["score"] for m in messages], weights=[m["weight"] for m in messages]))
 
 
 def longest_wait(messages: Sequence[Record]) -> int:

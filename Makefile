@@ -21,8 +21,9 @@ help: ## this list
 demo: $(RUN) ## watch conversations turn sour on embedded parts (about two minutes; needs only Python 3.10-3.12)
 	@$(PY) -m flows.demo $(ARGS)
 
+# Two at a time, as half of a run is waiting for processes that were killed on purpose; the long ones (tests/chaos) begin.
 test: $(DEV) kafka ## everything, a real Kafka broker and the real ClickHouse engine included
-	@$(PY) -m pytest -q $(ARGS)
+	@$(PY) -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## format, lint, imports, types
 	@$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(VENV)/bin/lint-imports && $(PY) -m mypy

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import LifoQueue
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Flusher:
         self._connect = connect
         self._policy = policy
         self._on_inserted = on_inserted
-        self._stores: SimpleQueue[RowStore | None] = SimpleQueue()
+        self._stores: LifoQueue[RowStore | None] = LifoQueue()  # an open connection before a new one
         """Connections that nobody uses now; None has yet to be made."""
         for _ in range(policy.connections):
             self._stores.put(None)

@@ -394,7 +394,7 @@ class Turn(Record, frozen=True, gc=False):
     contacts_7d: int
     """Interactions begun in the last 24 hours / 7 days, this one included."""
     response_ms: int
-    """Longest time that the customer has waited for an answer in this session so far."""
+    """Longest time until an agent or a bot answered the customer, in this session so far."""
     silence_ms: int
     overtalk_ms: int
     late: bool

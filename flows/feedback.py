@@ -4,7 +4,7 @@
 
 The command writes one record of the contract `undertone.feedback/1` to the feedback topic. The job copies the record
 to the table `feedback`, from which the dashboards compute response times and precision. `--serve` starts a small web
-page that does the same, for the links on the wallboard. Broker and topic come from UNDERTONE_BROKERS and
+page that does the same, for the links on the dashboards. Broker and topic come from UNDERTONE_BROKERS and
 UNDERTONE_FEEDBACK_TOPIC. The job stores feedback that names a tenant other than the alert's, but does not change the
 alert.
 """

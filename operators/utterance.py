@@ -43,7 +43,7 @@ def forbid_acoustic(_tenant: str, _region: str) -> bool:
     return False
 
 
-def accept(  # the arguments of the steps that it joins
+def accept(  # its arguments are those of the steps that it runs
     payload: bytes | None,
     origin: Origin,
     now_ms: int,

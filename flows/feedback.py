@@ -1,11 +1,12 @@
-"""Say what became of an alert: acknowledged, resolved, a good catch, a false alarm.
+"""Record what a person did with an alert: acknowledged, resolved, good_catch or false_alarm.
 
     python -m flows.feedback --tenant acme --escalation ID --action acknowledged --by desk-4
 
-Writes one record of the contract `undertone.feedback/1` to the feedback topic; the job carries it into the table
-`feedback`, and the dashboards take times and precision from there. `--serve` shows the same as a small page that the
-links on the wallboard can point at. Broker and topic come from UNDERTONE_BROKERS and UNDERTONE_FEEDBACK_TOPIC. The job
-stores what names another tenant than the alert's, and leaves the alert as it is.
+The command writes one record of the contract `undertone.feedback/1` to the feedback topic. The job copies the record
+to the table `feedback`, from which the dashboards compute response times and precision. `--serve` starts a small web
+page that does the same, for the links on the dashboards. Broker and topic come from UNDERTONE_BROKERS and
+UNDERTONE_FEEDBACK_TOPIC. The job stores feedback that names a tenant other than the alert's, but does not change the
+alert.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ Send = Callable[[Feedback], None]
 
 
 def feedback(escalation: str, action: str, by: str, tenant: str, at: datetime) -> Feedback:
-    """Make the record; the same call gives the same `feedback_id`, so that sending it again counts once.
+    """Make the record; equal arguments give the same `feedback_id`, so a record that is sent twice counts once.
 
     Raises:
-        msgspec.ValidationError: when a value is not allowed; the message names the field, never the value.
+        msgspec.ValidationError: A value is not allowed; the message names the field, never the value.
 
     >>> at = datetime(2026, 5, 4, 9, 0, tzinfo=timezone.utc)
     >>> feedback("e1", "resolved", "desk-4", "acme", at).feedback_id
@@ -57,9 +58,9 @@ def feedback(escalation: str, action: str, by: str, tenant: str, at: datetime) -
 
 
 def sender(settings: Settings) -> Send:
-    """Make the function that writes a record to the feedback topic and waits until the broker has it."""
+    """Make the function that writes a record to the feedback topic and waits until the broker has stored it."""
     out, topic = Sender(settings), settings.feedback_topic
-    one_at_a_time = Lock()  # the page has a thread for each click, and each must hear of its own record
+    one_at_a_time = Lock()  # the page handles each click in a thread, which must get the result of its own record
 
     def send(record: Feedback) -> None:
         with one_at_a_time:
@@ -87,7 +88,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command; 0 when the broker has the record."""
+    """Run the command; return 0 when the broker has stored the record."""
     chosen = _arguments(argv)
     try:
         send = sender(Settings.from_env(environ))

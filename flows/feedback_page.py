@@ -1,7 +1,7 @@
-"""A page that asks "is this what you mean?" and sends the feedback, for the links on the dashboards.
+"""A web page for the feedback links on the dashboards: it asks for confirmation, then sends the feedback.
 
-Opening a link changes nothing (browsers and chat programs open links by themselves): only the button does. The page
-is for the inside of a network, behind whatever signs people in; by itself it knows nobody.
+Opening a link changes nothing, because browsers and chat programs open links by themselves; only the button sends.
+The page does not authenticate its users: serve it inside a network, behind a proxy that signs people in.
 """
 
 from __future__ import annotations
@@ -22,25 +22,23 @@ from flows.sender import NotSentError
 
 MAX_BODY = 4096
 ESCALATION_ID = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{12})?")
-"""A customer, a dash and an alert; alerts of the job's first version have 16 digits and no dash."""
-_NO_ALERT = (
-    "There is no alert here that could be answered: a row on the wall may have none yet, and its link then names none."
-)
+"""Customer key, a dash and alert id; alerts of the job's first version have 16 hex digits and no dash."""
+_NO_ALERT = "This link names no alert. A row on the dashboard links to this page even before it has an alert."
 _STYLE = "body{font:18px system-ui;margin:3rem auto;max-width:34rem}button,input{font:inherit;padding:.4rem .8rem}"
 
 
 def page_server(
     address: tuple[str, int], send: Send, clock: Callable[[], datetime] | None = None
 ) -> ThreadingHTTPServer:
-    """Make the server; the caller runs it. `clock` gives the time of the feedback."""
+    """Make the server; the caller runs it. `clock` returns the time to store with the feedback."""
     now = clock or (lambda: datetime.now(timezone.utc))
-    ticket = secrets.token_hex(16)  # a form that another site made does not have it
+    ticket = secrets.token_hex(16)  # a form on another site cannot know it (CSRF)
 
     class Page(BaseHTTPRequestHandler):
-        """Answers GET with the question, POST with the result."""
+        """Answers GET with the form, POST with the result."""
 
         def do_GET(self) -> None:
-            """Ask."""
+            """Show the form that asks for confirmation."""
             asked = _fields(urlsplit(self.path).query)
             if asked.get("action") not in ACTIONS:
                 self._reply(400, "This link is not complete: it needs an escalation and an action.")
@@ -50,7 +48,7 @@ def page_server(
                 self._reply(200, _form(asked, ticket))
 
         def do_POST(self) -> None:
-            """Send what the form says."""
+            """Send the feedback in the form."""
             length = int(self.headers.get("Content-Length") or 0)
             if length > MAX_BODY:
                 self._reply(413, "Too long.")
@@ -73,7 +71,7 @@ def page_server(
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Keep no log: addresses hold pseudonyms."""
+            """Log nothing, because request addresses hold pseudonyms."""
 
     return ThreadingHTTPServer(address, Page)
 

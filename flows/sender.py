@@ -1,6 +1,7 @@
-"""Records into Kafka from a command: waited for, and a refusal told with the variable to look at.
+"""Send records to Kafka from a command line, and wait until the broker has stored them.
 
-For commands that send something and end. The job itself publishes through `operators.kafka_sink`.
+For commands that send something and then end; the job itself publishes through `operators.kafka_sink`. An error
+message names the environment variable to check.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from flows.settings import Settings
 from operators.kafka_client import explain, open_client, producer_config, telling
 
 ANY_PARTITION = -1
-"""Kafka's own choice, by the key."""
+"""Kafka's partitioner chooses by the key."""
 DEADLINE_S = 10.0
-"""Seconds that the broker gets to take a record."""
+"""Seconds in which the broker must store a record."""
 
 
 class NotSentError(RuntimeError):
-    """The broker did not take a record. The message says why; it holds no value of a setting or a record."""
+    """The broker did not store a record. The message says why; it holds no value of a setting or a record."""
 
 
 class Sender:
-    """A producer with brokers and Kafka settings of the job.
+    """A producer with the brokers and the Kafka settings of the job.
 
     Args:
-        settings: Where Kafka is, and how to get in.
+        settings: The job's settings; they hold the brokers' addresses, the login and the certificates.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises `KafkaSettingsError` when librdkafka refuses a setting."""
+        """Open the producer; raise `KafkaSettingsError` when librdkafka refuses a setting."""
         self._brokers = settings.brokers
         self._deadline_s = DEADLINE_S
         self._troubles: list[KafkaError] = []
@@ -41,10 +42,10 @@ class Sender:
         self._producer = open_client(Producer, {**config, **ours})
 
     def send(self, topic: str, value: bytes | None, key: bytes | None, partition: int = ANY_PARTITION) -> None:
-        """Hand one record over; it is on its way when this returns, and taken once `flush` has returned.
+        """Queue one record; the broker has stored it only when `flush` has returned.
 
         Raises:
-            NotSentError: This record or an earlier one was refused.
+            NotSentError: This record or an earlier one was refused, or the queue stayed full for 10 s.
         """
         deadline = time.monotonic() + self._deadline_s
         while not self._queued(topic, value, key, partition):
@@ -56,17 +57,17 @@ class Sender:
             raise self._not_sent(topic)
 
     def flush(self, topic: str) -> None:
-        """Wait until the broker has all that was sent; `topic` is named when it has not. Then begin afresh.
+        """Wait until the broker has stored every record sent so far, then clear the errors; errors name `topic`.
 
         Raises:
-            NotSentError: Some of it was not taken.
+            NotSentError: The broker did not store every record.
         """
         if self._producer.flush(self._deadline_s + 1) or self._refused is not None:
             raise self._not_sent(topic)
         self._troubles.clear()
 
     def _queued(self, topic: str, value: bytes | None, key: bytes | None, partition: int) -> bool:
-        """Give the record to the client; False when its queue is full."""
+        """Queue the record in the client; return False when the queue is full."""
         try:
             self._producer.produce(topic, value, key, partition, on_delivery=self._delivered)
         except BufferError:
@@ -80,7 +81,7 @@ class Sender:
         self._refused = self._refused or error
 
     def _not_sent(self, topic: str) -> NotSentError:
-        """What the connection says of itself tells more than that a record has timed out."""
+        """Make the error; for a timeout, prefer the error of the connection, because it says why."""
         cause, self._refused = self._refused, None
         if cause is None or cause.code() == KafkaError._MSG_TIMED_OUT:
             cause = telling(self._troubles) or cause

@@ -1,8 +1,8 @@
 """A Kafka broker inside the process: librdkafka's mock cluster, driven through its C interface.
 
-It speaks the real protocol on a loopback port, so other processes may connect, and it can be told to misbehave.
-It keeps about 5 MB a partition, oldest dropped first, all in memory: gone when the owner is. Not for Kafka
-transactions (aborted records are visible) and not for data that matters.
+It speaks the real protocol on a loopback port, so other processes can connect, and tests can make it fail on purpose.
+It keeps about 5 MB per partition in memory and drops the oldest records first; all data is lost when its process ends.
+Do not use it for Kafka transactions (aborted records are visible) or for data that matters.
 
     python -m infra.embedded_kafka --topics undertone.events:4,undertone.escalations:2
 """
@@ -41,11 +41,11 @@ _SIGNATURES: Final[dict[str, tuple[object, tuple[object, ...]]]] = {
 
 
 class EmbeddedKafkaError(RuntimeError):
-    """The embedded broker could not be started or refused an order."""
+    """The embedded broker could not be started, or a call to it failed."""
 
 
 def _library() -> ctypes.CDLL:
-    """Open the librdkafka that confluent-kafka ships: symbols of a library are found through the one that needs it."""
+    """Open the librdkafka that confluent-kafka ships: its symbols are found through the extension that links it."""
     library = ctypes.CDLL(confluent_kafka.cimpl.__file__)
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
@@ -80,16 +80,16 @@ class MockCluster:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Addresses of the brokers, as clients want them."""
+        """Addresses of the brokers, in the form of the client setting `bootstrap.servers`."""
         addresses: bytes = self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster)
         return addresses.decode()
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Make a topic; topics that nobody made come into being with 4 partitions when first used."""
+        """Create a topic; a topic that was not created gets 4 partitions when a client first uses it."""
         self._check(self._lib.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1), "create topic")
 
     def set_down(self, broker: int = ALL_BROKERS) -> None:
-        """Cut all connections and accept none, until `set_up`."""
+        """Close all connections and accept no new ones until `set_up` is called."""
         self._check(self._lib.rd_kafka_mock_broker_set_down(self._cluster, broker), "set broker down")
 
     def set_up(self, broker: int = ALL_BROKERS) -> None:
@@ -97,12 +97,12 @@ class MockCluster:
         self._check(self._lib.rd_kafka_mock_broker_set_up(self._cluster, broker), "set broker up")
 
     def delete_records(self, topic: str, partition: int, before: int) -> None:
-        """Forget the records below offset `before`, as retention would."""
+        """Delete the records below offset `before`, as retention would."""
         result = self._lib.rd_kafka_mock_partition_delete_records(self._cluster, topic.encode(), partition, before)
         self._check(result, "delete records")
 
     def fail_requests(self, api: int, errors: Sequence[int]) -> None:
-        """Answer the next requests of one kind (0 = produce, 1 = fetch) with these error codes, one each."""
+        """Answer the next requests of one kind (0 = produce, 1 = fetch) with these error codes, one per request."""
         codes = (c_int * len(errors))(*errors)
         self._lib.rd_kafka_mock_push_request_errors_array(self._cluster, api, len(errors), codes)
 
@@ -111,7 +111,7 @@ class MockCluster:
             raise EmbeddedKafkaError(f"the embedded broker refused to {order}: librdkafka error {code}")
 
     def close(self) -> None:
-        """Stop the brokers; the data is gone."""
+        """Stop the brokers; their data is lost."""
         cluster, self._cluster = self._cluster, None
         if cluster:
             self._lib.rd_kafka_mock_cluster_destroy(cluster)
@@ -125,7 +125,7 @@ class MockCluster:
 
 
 def parse_topics(text: str) -> dict[str, int]:
-    """Read `name:partitions,...`; a name alone gets one partition. For `argparse`: an error names the topic.
+    """Read `name:partitions,...`; a name alone gets one partition. Raise the error that `argparse` prints.
 
     >>> parse_topics("a:4,b")
     {'a': 4, 'b': 1}

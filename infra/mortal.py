@@ -1,8 +1,8 @@
-"""Run a program that dies with whoever started it: `python infra/mortal.py PARENT PROGRAM ARGUMENT...`.
+"""Run a program that is killed when its parent process dies: `python infra/mortal.py PARENT PROGRAM ARGUMENT...`.
 
-A supervisor, a demo or a test run that is killed cannot end its children, and a broker or a job would go on without
-it. Linux kills a process when its parent dies if it has asked for that, and the wish outlives `exec`: this script asks
-and becomes the program. Elsewhere the program merely runs.
+A supervisor, a demo or a test run that is killed cannot end its children, so a broker or a job would keep running. A
+Linux process can ask to be killed when its parent dies (PR_SET_PDEATHSIG), and `exec` keeps that request: this script
+makes the request and then replaces itself with the program. On other systems it only runs the program.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 def bound(command: Sequence[str]) -> list[str]:
-    """Command line of `command`, bound to the life of this process (of the thread, to be exact, that starts it).
+    """Return a command line that runs `command` and, on Linux, kills it when the thread that starts it ends.
 
     >>> bound(["sleep", "60"])[-2:]
     ['sleep', '60']
@@ -28,7 +28,7 @@ def bound(command: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Ask, make sure that the parent did not die before, and become the program."""
+    """Request the signal, check that the parent is still alive, and replace this process with the program."""
     parent, *command = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

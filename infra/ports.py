@@ -1,4 +1,4 @@
-"""Ports for what is started beside us."""
+"""Find free loopback ports for child processes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import socket
 from typing import Final
 
 _LOW, _HIGH = 15_000, 32_000
-"""Below the range that Linux and macOS give to outgoing connections, any of which could take a port that was free."""
+"""Below the range that Linux and macOS use for outgoing connections, which could take a free port before we do."""
 _TRIES: Final = 1000
 _DICE: Final = random.SystemRandom()
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment.
+    """Return a loopback port that no process listens on at this moment.
 
     >>> 15_000 <= free_port() < 32_000
     True
@@ -22,10 +22,10 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> range:
-    """So many loopback ports, one after the other, that nobody listens on at this moment.
+    """Return `count` consecutive loopback ports that no process listens on at this moment.
 
     Raises:
-        OSError: there are no such ports.
+        OSError: no such range was found in 1000 tries.
 
     >>> len(free_ports(3))
     3
@@ -40,7 +40,7 @@ def free_ports(count: int) -> range:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last owner just left is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port is free once its last owner ended
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

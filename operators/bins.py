@@ -1,6 +1,7 @@
-"""Weighted sums over equal runs of messages: begin and end of a session in bounded space.
+"""Weighted sums over equal runs of messages: mean score at the beginning and end of a session in bounded space.
 
-While a session has at most 16 messages each has a bin of its own; then neighbours merge, and again at 32, 64 ...
+In a session of at most 16 messages each message has its own bin. After 16 messages, and again after 32, 64 ...,
+neighbouring bins merge in pairs.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ BINS = 16
 
 
 class Bins(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Weighted sums over runs of `size` messages each; at most 16, neighbours merge when all are full."""
+    """Weighted sums over at most 16 runs of `size` messages each; when all runs are full, neighbours merge."""
 
     size: int = 1
     last: int = 0
-    """Messages in the last bin."""
+    """Number of messages in the last bin."""
     weights: tuple[int, ...] = ()
     sums: tuple[int, ...] = ()
 
@@ -39,8 +40,8 @@ def with_score(bins: Bins, weight: int, score: int) -> Bins:
 def quarters(bins: Bins) -> tuple[float, float]:
     """Weighted means of the first and the last quarter of the messages, by count (section 9.3).
 
-    Exact up to 16 messages; beyond that the quarters end at the edge of a bin, so each holds at least a quarter
-    and at most 1/8 of all messages more.
+    Exact up to 16 messages. With more messages a quarter ends at the edge of a bin, so it holds at least a quarter
+    of all messages, and at most 1/8 of all messages more than that.
 
     >>> quarters(Bins(1, 1, (10000,) * 4, (-50000000, 0, 0, 20000000)))
     (-0.5, 0.2)
@@ -56,7 +57,7 @@ def quarters(bins: Bins) -> tuple[float, float]:
 
 
 def mean(weight: int, weighted: int) -> float:
-    """Weighted mean of scores from their integer sums, rounded to 1e-4; 0.0 of nothing."""
+    """Weighted mean of scores from their integer sums, rounded to 1e-4; 0.0 when the weight is 0."""
     return round(weighted / weight) / SCALE if weight else 0.0
 
 

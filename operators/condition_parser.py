@@ -1,4 +1,4 @@
-"""Conditions from plain mappings, with errors that say where, what, and what would be right.
+"""Parse conditions from plain mappings; errors say where the mistake is, what it is, and what is allowed.
 
 condition = mapping of one or more of                 (several keys: all must hold)
   all: [condition, ...]   any: [condition, ...]   not: condition
@@ -29,11 +29,11 @@ from operators.records import TAGS
 
 
 class ConditionError(ValueError):
-    """A condition that cannot be understood: says where, what, and what would be right."""
+    """A condition is not valid: the message says where the mistake is, what it is, and what is allowed."""
 
 
 def parse(node: object, where: str, keywords: Sequence[str]) -> Condition:
-    """Make a condition of a plain mapping; `where` names it in errors, `keywords` are the lists known.
+    """Parse a mapping into a condition; `where` names it in errors, `keywords` are the names of the known lists.
 
     >>> parse({"level": {"below": -0.4}, "streak": {"at_least": 2}}, "raise", []).explain.__name__
     'explain'
@@ -46,7 +46,7 @@ def parse(node: object, where: str, keywords: Sequence[str]) -> Condition:
 
 
 def bounds(condition: Condition) -> Iterator[Compare]:
-    """All comparisons inside a condition, those under `not` left out."""
+    """Yield all comparisons inside a condition, except those under `not`."""
     if isinstance(condition, Compare):
         yield condition
     elif isinstance(condition, (All, AnyOf)):
@@ -55,7 +55,7 @@ def bounds(condition: Condition) -> Iterator[Compare]:
 
 
 def needs_waiting(condition: Condition, where: str) -> bool:
-    """Whether a condition can only hold while the customer waits; `where` names it in errors.
+    """Whether a condition can hold only while the customer waits for an answer; `where` names it in errors.
 
     >>> needs_waiting(parse({"waiting": True, "label": "negative"}, "raise", []), "raise")
     True
@@ -68,7 +68,7 @@ def needs_waiting(condition: Condition, where: str) -> bool:
 
 
 def mapping(node: object, where: str) -> Mapping[str, object]:
-    """Check that a node is a mapping with something in it."""
+    """Check that a node is a mapping with at least one entry, and return it."""
     if not isinstance(node, Mapping) or not node:
         raise ConditionError(f"{where} must be a mapping with at least one entry, like {{level: {{below: -0.4}}}}")
     return node

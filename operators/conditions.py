@@ -1,7 +1,7 @@
-"""Conditions of the rules, asked of every message and able to say why.
+"""Conditions of the rules: they are evaluated for every message and can explain why they hold.
 
-What may be written is in `condition_parser.py`. A number that is not known (the slope of three messages) makes its
-comparison false, whichever way it points.
+`condition_parser.py` describes the syntax. An unknown number (such as the slope of three messages) makes every
+comparison with it false, in both directions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from operators.records import KINDS, TAGS, Turn
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
-    """What a rule may look at after one message: the turn, and what the turn does not hold."""
+    """What a condition can read after one message: the turn, and values that the turn does not hold."""
 
     turn: Turn
     keywords: int = 0
@@ -32,13 +32,13 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 
 class Condition(Protocol):
-    """Something that holds of a message or not."""
+    """A test of one message."""
 
     def holds(self, facts: Facts, /) -> bool:
-        """Whether it is true now."""
+        """Whether the condition is true."""
 
     def explain(self, facts: Facts, /) -> str:
-        """Say with numbers what made it true, for a supervisor to read."""
+        """Explain to a supervisor, with numbers, why the condition is true."""
 
 
 Number = Callable[[Facts], "float | None"]
@@ -94,7 +94,7 @@ _KEYWORD_SHIFT = _TAG_SHIFT + len(TAGS)
 
 @dataclass(frozen=True)
 class Compare:
-    """A number against one bound."""
+    """Compares a number with one bound."""
 
     term: str
     comparator: str
@@ -108,13 +108,13 @@ class Compare:
         return value is not None and self.test(value, self.bound)
 
     def explain(self, facts: Facts) -> str:
-        """Say the number and the bound."""
+        """Show the number and the bound."""
         return f"{self.term} {_figure(self.read(facts))} {COMPARATORS[self.comparator][1]} {_figure(self.bound)}"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that is so or is not."""
+    """Compares a true-or-false fact with the wanted value."""
 
     term: str
     wanted: bool
@@ -131,7 +131,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several names."""
+    """Holds when a name is one of the wanted names."""
 
     term: str
     wanted: tuple[str, ...]
@@ -148,7 +148,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Bits:
-    """Any or all of some tags or keyword lists."""
+    """Holds when any, or with `every` all, of some tags or keyword lists are set."""
 
     term: str
     mask: int
@@ -159,7 +159,7 @@ class Bits:
         return (facts.turn.flags if self.term == "tags" else facts.keywords) & self.mask
 
     def holds(self, facts: Facts) -> bool:
-        """Whether any, or all, of the names are there."""
+        """Whether any, or all, of the names are set."""
         found = self._found(facts)
         return found == self.mask if self.every else found != 0
 
@@ -171,7 +171,7 @@ class Bits:
 
 @dataclass(frozen=True)
 class All:
-    """Every one of the parts."""
+    """Holds when all parts hold."""
 
     parts: tuple[Condition, ...]
 
@@ -189,7 +189,7 @@ class All:
 
 @dataclass(frozen=True)
 class AnyOf:
-    """At least one of the parts; only those that hold are told."""
+    """Holds when at least one part holds; the explanation names only the parts that hold."""
 
     parts: tuple[Condition, ...]
 
@@ -204,7 +204,7 @@ class AnyOf:
 
 @dataclass(frozen=True)
 class Not:
-    """The opposite."""
+    """Holds when its part does not."""
 
     part: Condition
 
@@ -218,15 +218,15 @@ class Not:
 
 
 def signs_of(facts: Facts) -> int:
-    """What a message shows at a glance, as bits: its kind, tags, and keyword lists."""
+    """Return the kind, the tags and the keyword lists of a message as bits of one integer."""
     turn = facts.turn
     return KIND_SIGNS[turn.kind] | turn.flags << _TAG_SHIFT | facts.keywords << _KEYWORD_SHIFT
 
 
 def needed_signs(condition: Condition) -> int:
-    """Bits of `signs_of` of which one must be set for the condition to hold; 0 when it needs none.
+    """Return bits of `signs_of`, at least one of which must be set for the condition to hold; 0 when it needs none.
 
-    Most rules need a sign that most messages do not show: one look saves asking them.
+    Most rules need a bit that most messages do not have, so this cheap test saves evaluating their conditions.
 
     >>> bin(needed_signs(Bits("tags", 0b11, False, ("frustration", "anger"))))
     '0b1100000000'

@@ -1,4 +1,4 @@
-"""What an escalation says when it is published: whom it is about, how grave it is, and what it stands on."""
+"""Make the record that is published for one transition of an alert, with the evidence for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ State = Literal["active", "acked", "resolved", "suppressed"]
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One alert as last published."""
+    """The state of one alert when it was last published."""
 
     alert: str
     rule: str
@@ -28,13 +28,13 @@ class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     changed_ms: int
     session: str
     remind_ms: int = 0
-    """Event time at which it is told again if nobody has acknowledged it by then; 0: never."""
+    """Event time at which the alert is published again if nobody has acknowledged it by then; 0: never."""
     by_hand: bool = False
-    """A person has resolved it: the rule alone does not open it again, unless it gets graver."""
+    """Whether a person has resolved the alert; its rule then does not reopen it, unless its level rises."""
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """What surrounds a transition: the place in the history, and the message that is just being read."""
+    """Where a transition happens: the fold and the turn of that event, and the message that is being processed."""
 
     fold: Fold
     turn: Turn
@@ -44,7 +44,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 
 def escalation(told: Told, transition: Transition, reason: str, context: Context) -> Escalation:
-    """Make the record of one transition, `told` being the alert after it."""
+    """Make the record of one transition; `told` is the alert after it."""
     turn, message = context.turn, context.message
     rule = context.rules.by_id.get(told.rule)
     route = rule.route if rule else "supervisor"
@@ -93,7 +93,7 @@ def _evidence(context: Context) -> Evidence:
 
 
 def _tags(flags: int, probabilities: Sequence[float]) -> tuple[str, ...]:
-    """Names of the flagged tags, most probable first where probabilities are at hand."""
+    """Names of the flagged tags, most probable first when probabilities are given."""
     bits = [bit for bit in range(len(TAGS)) if flags >> bit & 1]
     if len(probabilities) == len(TAGS):
         bits.sort(key=lambda bit: -probabilities[bit])

@@ -1,6 +1,6 @@
-"""Everything made of digits: payment cards, IBANs, phone numbers, national ids, and long numbers of any kind.
+"""Redact everything made of digits: payment cards, IBANs, phone numbers, national ids, and long numbers of any kind.
 
-Digits are 0-9 here; `operators.redact` has brought those of other scripts to them.
+Digits are 0-9 here; `operators.redact` has already converted the digits of other scripts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from stdnum import iban, luhn
 from operators import national_ids
 
 MOST_GROUPS = 40
-"""Groups of digits in a run that is looked into; a longer one is no number of anybody and goes as a whole."""
+"""Most groups of digits in a run that is searched for cards; a run with more becomes one [NUMBER] unsearched."""
 
 _GAP = r"[\s\-\u2010-\u2015\u2212.,/\\()_:|*+#•·~'\"]"
-"""What people put between the digits of one number."""
+"""A separator that people write between the digits of one number."""
 _DIGITS = b"0123456789"
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ \-.]?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.IGNORECASE)
 _RUN = re.compile(rf"[0-9](?:{_GAP}{{0,3}}[0-9]){{8,}}")
@@ -27,7 +27,7 @@ _PHONE = re.compile(rf"[+(]{{0,2}}[0-9](?:{_GAP}{{0,3}}[0-9]){{6,}}")
 _NO_PHONE = re.compile(
     r"(?:19|20)[0-9]{2}([-./])[0-9]{1,2}\1[0-9]{1,2}|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|.*[,:].*|(?!\+?0).*/.*"
 )
-"""Dates, amounts, and lists of numbers."""
+"""Dates, amounts and lists of numbers, which are not phone numbers."""
 _LIST = re.compile(r",\s+")
 _DIGIT_GROUP = re.compile(r"[0-9]+")
 _IP = re.compile(
@@ -35,7 +35,7 @@ _IP = re.compile(
 )
 _SHORT = re.compile(rf"[0-9](?:{_GAP}{{0,2}}[0-9]){{2,}}")
 _PREFIX = re.compile(r"(?<!\w)[A-Za-z]{1,4}[\-/]?\Z")
-"""Letters of a reference such as AB-1234567."""
+"""Letters in front of a reference such as AB-1234567."""
 _WORD = re.compile(r"\w+")
 _NAMES = frozenset(
     _WORD.findall(
@@ -54,13 +54,13 @@ _LETTERED_HINT = re.compile(r"[A-Za-z]{2} ?\d\d ?\d\d|[A-Za-z]{6}\d\d|\d{4}|\.\d
 
 
 def count_digits(text: str) -> int:
-    """How many of 0-9 there are."""
+    """Count the characters 0-9 in the text."""
     raw = text.encode("utf-8", "replace")
     return len(raw) - len(raw.translate(None, _DIGITS))
 
 
 def replace_figures(text: str, digits: int, region: str) -> tuple[str, int]:
-    """All that is made of digits, the surest kinds first. Patterns that need more digits than there are rest."""
+    """Replace everything made of digits, the most certain kinds first; skip patterns that need more than `digits`."""
     total = 0
     if digits >= 4 and _LETTERED_HINT.search(text):
         text, total = replace(_IBAN, text, _iban)
@@ -77,7 +77,10 @@ def replace_figures(text: str, digits: int, region: str) -> tuple[str, int]:
 
 
 def _long_numbers(text: str, region: str) -> tuple[str, int]:
-    """Seven digits or more: cards and ids by check digits, phones by numbering plan, the rest for its length."""
+    """Replace cards and ids (by check digits), phone numbers (by numbering plan), then other long numbers.
+
+    Phone numbers have seven digits or more, all others nine or more.
+    """
     text, cards = replace(_RUN, text, lambda run: _card_or_id(run, region))
     text, phones = replace(_PHONE, text, lambda run: _phone(run, region))
     text, rest = replace(_RUN, text, lambda run: _unknown(run, region))
@@ -85,7 +88,7 @@ def _long_numbers(text: str, region: str) -> tuple[str, int]:
 
 
 def replace(pattern: re.Pattern[str], text: str, kind: Callable[[str], str]) -> tuple[str, int]:
-    """Replace each match by what `kind` makes of it; a match given back unchanged does not count."""
+    """Replace each match with the result of `kind`; return the text and the number of placeholders inserted."""
     found = 0
 
     def replaced(match: re.Match[str]) -> str:
@@ -100,7 +103,7 @@ def replace(pattern: re.Pattern[str], text: str, kind: Callable[[str], str]) -> 
 
 
 def _iban(candidate: str) -> str:
-    """The longest valid IBAN that the candidate begins with: what follows may be the next word."""
+    """Replace the longest valid IBAN at the start of the candidate; the rest may be the next word."""
     for end in range(len(candidate), 14, -1):
         if candidate[end - 1].isalnum() and iban.is_valid(candidate[:end]):
             return "[IBAN]" + candidate[end:]
@@ -108,7 +111,7 @@ def _iban(candidate: str) -> str:
 
 
 def _card_or_id(run: str, region: str) -> str:
-    """A run of nine digits or more: find a payment card in it, or a national id in its usual grouping."""
+    """Replace a payment card, or a national id in its usual grouping, in a run of nine digits or more."""
     groups = list(_DIGIT_GROUP.finditer(run))
     if len(groups) > MOST_GROUPS:
         return "[NUMBER]"
@@ -125,7 +128,7 @@ def _card_or_id(run: str, region: str) -> str:
 
 
 def _named_numbers(text: str) -> tuple[str, int]:
-    """Numbers too short to be told by themselves, behind a word that says what they are."""
+    """Replace numbers that are too short to recognise alone, when a word such as "account" stands before them."""
     found = 0
     for match in reversed(list(_SHORT.finditer(text))):
         before = _PREFIX.sub("", text[max(0, match.start() - 40) : match.start()])
@@ -137,7 +140,7 @@ def _named_numbers(text: str) -> tuple[str, int]:
 
 
 def _names(words: list[str], *, long: bool) -> bool:
-    """Whether the words before a number name it; fillers ("is", "no.") may stand between."""
+    """Whether one of the words before a number names it; filler words ("is", "no.") may stand between them."""
     for word in reversed(words[-6:]):
         if word in _SECRETS:
             return True
@@ -149,13 +152,13 @@ def _names(words: list[str], *, long: bool) -> bool:
 
 
 def _beside(rest: str) -> str:
-    """What stood beside a card in one run with it: an expiry date, a security code, another number."""
+    """Replace the digits next to a card in the same run: an expiry date, a security code, another number."""
     start, end = len(rest) - len(rest.lstrip(_SEPARATORS)), len(rest.rstrip(_SEPARATORS))
     return rest if count_digits(rest) < 3 else f"{rest[:start]}[NUMBER]{rest[end:]}"
 
 
 def _unknown(run: str, region: str) -> str:
-    """Nine digits or more that no numbering plan knows. "10/10, 24/7, 100" are several numbers, not one."""
+    """Replace nine digits or more that are no phone number; keep a list of short ones such as "10/10, 24/7, 100"."""
     if national_ids.is_national_id(run, region):
         return "[ID]"
     pieces = _LIST.split(run)
@@ -165,7 +168,7 @@ def _unknown(run: str, region: str) -> str:
 
 
 def _phone(candidate: str, region: str) -> str:
-    """A run of seven digits or more, if a numbering plan knows it."""
+    """Replace a run of seven digits or more if it is a valid phone number."""
     if _NO_PHONE.fullmatch(candidate):
         return candidate
     try:

@@ -1,7 +1,7 @@
-"""Who is who, without names: keyed hashes of customers, agents and identifiers.
+"""Pseudonyms: keyed hashes of customers, agents and identifiers.
 
-HMAC-SHA-256 under a secret of the installation. Without the secret nobody can tell which customer a key stands
-for, not even by trying all phone numbers; with another secret every key is another one.
+The hash is HMAC-SHA-256 under a secret of the installation. Without the secret nobody can find the customer behind a
+key, not even by trying all phone numbers; a different secret gives different keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import phonenumbers
 from operators.records import Event
 
 CACHED = 20_000
-"""Customers, agents and identifiers kept in memory, each."""
+"""Most customers, and most agents, whose pseudonyms are cached."""
 
 _EMAIL_TYPES = frozenset({"email", "e-mail", "mail"})
 _PHONE_TYPES = frozenset({"phone", "tel", "telephone", "mobile", "cell", "msisdn", "sms", "whatsapp", "caller"})
@@ -30,7 +30,7 @@ class Identity:
     """
 
     def __init__(self, secret: str, default_region: str = "US") -> None:
-        """`default_region` reads phone numbers without a country prefix where the event names no region."""
+        """`default_region` is the country of phone numbers without a prefix where the event names no region."""
         if not secret:
             raise ValueError("the secret of the customer pseudonyms is empty")
         self._secret = secret.encode()
@@ -39,9 +39,9 @@ class Identity:
         self._agent = lru_cache(maxsize=CACHED)(self._hash_agent)
 
     def customer_key(self, event: Event) -> int:
-        """Unsigned 64-bit key of the customer: by `customer.id`, else by the first reference, else the interaction.
+        """Unsigned 64-bit key of the customer: from `customer.id`, else the first reference, else the interaction.
 
-        References are compared in one spelling: e-mail in lower case, phone numbers in E.164.
+        References are hashed in one spelling: e-mail in lower case, phone numbers in E.164.
         """
         customer = event.customer
         if customer.id is not None:
@@ -52,11 +52,11 @@ class Identity:
         return self._customer(event.tenant, "\x00interaction", event.interaction_id, "")
 
     def agent_key(self, tenant: str, agent_id: str) -> str:
-        """16 hex digits for an agent of a tenant; empty when no agent is named."""
+        """Return 16 hex digits for an agent of a tenant; empty when no agent is named."""
         return self._agent(tenant, agent_id) if agent_id else ""
 
     def opaque(self, tenant: str, value: str) -> str:
-        """`h_` and 24 hex digits in place of an identifier that may hold personal data."""
+        """Return `h_` and 24 hex digits to replace an identifier that may hold personal data."""
         return "h_" + self._digest("identifier", tenant, value).hex()[:24]
 
     def _hash_customer(self, tenant: str, kind: str, value: str, region: str) -> int:
@@ -71,16 +71,16 @@ class Identity:
         return self._digest("agent", tenant, agent_id).hex()[:16]
 
     def _digest(self, purpose: str, tenant: str, value: str) -> bytes:
-        # The length in front keeps ("a", "bc") and ("ab", "c") apart whatever characters they hold.
+        # The tenant's length distinguishes ("a", "bc") from ("ab", "c"), whatever characters they hold.
         message = f"{purpose}|{len(tenant)}|{tenant}|{value}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, message, "sha256")
 
 
 @lru_cache(maxsize=4096)
 def country(region: str, default: str) -> str:
-    """Country (ISO 3166) whose numbers a region such as "DE" or "US-CA" writes; that of `default` when it is none.
+    """Country (ISO 3166) of a region such as "DE" or "US-CA"; that of `default` when the region names no country.
 
-    The United Kingdom is commonly called "UK"; "EU" is no country. Empty when `default` names none either.
+    "UK" means the United Kingdom; "EU" is no country. Empty when `default` names no country either.
 
     >>> [country(region, "DE") for region in ("FR", "UK", "EU", "us-east-1", "")]
     ['FR', 'GB', 'DE', 'US', 'DE']
@@ -95,7 +95,7 @@ def _country(region: str) -> str:
 
 
 def _e164(value: str, region: str) -> str:
-    """The number in E.164, or its digits as they are when it is not a possible number."""
+    """Return the number in E.164; when it cannot be parsed, only its letters and digits, in lower case."""
     try:
         number = phonenumbers.parse(value, region)
     except phonenumbers.NumberParseException:

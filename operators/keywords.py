@@ -1,4 +1,4 @@
-"""Find the phrases of keyword lists in a message, fast where there are none."""
+"""Find the phrases of keyword lists in a message; fast for the many messages that have none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _WORD = re.compile(r"\w+")
 
 
 def has_words(phrase: str) -> bool:
-    """Whether there is anything to look for.
+    """Whether a phrase holds a word that can be searched for.
 
     >>> has_words("see you"), has_words("?!")
     (True, False)
@@ -18,7 +18,7 @@ def has_words(phrase: str) -> bool:
 
 
 class KeywordMatcher:
-    """Finds phrases. The longest word of each phrase is looked up first, as most messages hold none of them."""
+    """Finds phrases. It searches for the longest word of each phrase first, because most messages hold none of them."""
 
     def __init__(self, keywords: Mapping[str, Iterable[str]]) -> None:
         self._bits: dict[str, int] = {}
@@ -30,7 +30,7 @@ class KeywordMatcher:
         self._phrases = [(f" {phrase} ", bits) for phrase, bits in self._bits.items()]
 
     def bits(self, text: str) -> int:
-        """Bit i is set when a phrase of list i occurs."""
+        """Return an integer in which bit i is set when a phrase of list i occurs in the text."""
         folded = text.casefold()
         if not any(map(folded.__contains__, self._rare)):
             return 0

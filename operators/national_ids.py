@@ -1,9 +1,8 @@
-"""National identity, tax and health numbers: strict spellings, each confirmed by python-stdnum's check digits.
+"""National identity, tax and health numbers: strict spellings, confirmed by python-stdnum's validators.
 
-Two families. Numbers with letters in fixed places (Spanish DNI, Italian codice fiscale ...) are told anywhere,
-because format and check digit together hardly ever agree by chance. Numbers of digits alone are told by the
-validators of the region the message comes from; without a match they are still redacted when long enough, as
-[NUMBER].
+There are two families. Numbers with letters in fixed places (Spanish DNI, Italian codice fiscale ...) are recognised
+in messages from any region, because format and validator rarely match by chance. Numbers of digits alone are checked
+with the validators of the message's region; those that match none are still redacted as [NUMBER] when long enough.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _LETTERED: tuple[tuple[str, str], ...] = (
     (r"\d{8}[ -]?\d[ -]?[A-Z]{2}\d", "pt.cc"),
 )
 _NINO = r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]"
-"""British national insurance number: it has no check digit, only forbidden prefixes."""
+"""British national insurance number: it has no check digit, so only the pattern and its prefixes are checked."""
 
 _BY_REGION: dict[str, tuple[str, ...]] = {
     "US": ("us.ssn", "us.itin"),
@@ -79,7 +78,7 @@ _REGIONAL: dict[str, tuple[Validator, ...]] = {
 
 
 def replace_lettered(text: str, placeholder: str) -> tuple[str, int]:
-    """Replace valid numbers that contain letters; returns the text and how many there were.
+    """Replace valid numbers that contain letters; return the text and the number of replacements.
 
     >>> replace_lettered("mi DNI es 54362315K, code 54362315A", "[ID]")
     ('mi DNI es [ID], code 54362315A', 1)
@@ -98,8 +97,8 @@ def replace_lettered(text: str, placeholder: str) -> tuple[str, int]:
 
 
 def is_national_id(run: str, region: str) -> bool:
-    """Whether a run of digits and separators is a number that `region` (two letters, upper case) gives to people."""
+    """Whether a run of digits and separators is a national number of `region` (two letters, upper case)."""
     digits = _NOT_DIGIT.sub("", run)
     if region == "US" and not _SSN.match(run):
-        return False  # nine digits in any other grouping are too often something else
+        return False  # in any other grouping, nine digits are too often another kind of number
     return any(check(digits) for check in _REGIONAL.get(region, ()))

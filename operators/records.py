@@ -1,12 +1,12 @@
-"""Every record of the pipeline, in the order in which a message becomes one after the other.
+"""Every record of the pipeline, in the order in which a message passes through them.
 
     Event -> Utterance -> Scored -> Message -> Turn | SessionUpdate | Escalation
        `------------- Rejected (from any stage) -------------> dead letters
 
-All are frozen: a stage never edits a record, it makes the next one. `Event` is the wire contract
-`undertone.event/1` and carries an aware `datetime`; every later record carries integer milliseconds since the
-Unix epoch (`*_ms`), because keyed state and sort keys hold numbers. Scores are quantised to 1e-4 before they
-reach a record, so that a replay that cuts batches differently compares equal.
+All records are frozen: a stage never changes a record, it makes the next one. `Event` is the wire contract
+`undertone.event/1` and holds an aware `datetime`; every later record holds integer milliseconds since the Unix epoch
+(`*_ms`), because keyed state and sort keys hold numbers. Scores are quantised to 1e-4 before they enter a record, so
+that a replay with other batches gives equal records.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ Millis = Annotated[int, Meta(ge=0, le=7 * 24 * 3600 * 1000)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all records: immutable, fields by name only.
+    """Base of all records: immutable, with fields given by name only.
 
-    `Utterance`, `Message`, `Turn` and `SessionUpdate` may be given by position too: they are made for every event, and
-    a call with more than 15 names is several times as slow.
+    `Utterance`, `Message`, `Turn` and `SessionUpdate` also take fields by position: they are made for every event, and
+    a call with more than 15 keywords takes several times as long.
     """
 
 
 class Origin(Record, frozen=True, kw_only=True):
-    """Where a record was read: enough to find it again in Kafka."""
+    """Where a record was read; enough to find it again in Kafka."""
 
     topic: str
     partition: int
     offset: int
     broker_ms: int
-    """Kafka's own timestamp of the record; latency is measured from here."""
+    """Kafka's own timestamp of the record; latency is measured from this time."""
 
 
 class Raw(Record, frozen=True, kw_only=True):
-    """A Kafka record as it was read. `None` is a tombstone; it is rejected as empty."""
+    """A Kafka record as it was read. The payload of a tombstone is `None`; it is rejected as empty."""
 
     payload: bytes | None
     origin: Origin
@@ -70,34 +70,34 @@ class Ref(Record, frozen=True, kw_only=True):
     """One way to recognise a customer, for example `{"type": "email", "value": ...}`."""
 
     type: Annotated[str, Meta(min_length=1, max_length=40)]
-    """What kind of reference it is: `email`, `phone`, or a name of your own."""
+    """Kind of reference: `email`, `phone`, or a name that you choose."""
     value: Id
     """The reference itself; mail addresses are compared in lower case, phone numbers in E.164."""
 
 
 class Customer(Record, frozen=True, kw_only=True):
-    """Who the customer is, as the source knows it. Raw values never leave `decode`'s next stage."""
+    """Who the customer is, as the source knows it. The stage after `decode` replaces these values with a pseudonym."""
 
     id: Id | None = None
-    """The customer's id, the same on every channel; it alone tells who it is where it is given."""
+    """The customer's id, the same on every channel; where it is given, it alone identifies the customer."""
     refs: Annotated[list[Ref], Meta(max_length=16)] = []
-    """Other ways to recognise the customer; without `id` the first of them tells who it is."""
+    """Other ways to recognise the customer; without `id`, the first of them identifies the customer."""
 
 
 class Acoustic(Record, frozen=True, kw_only=True):
-    """Timing of speech, when the source measures it. For customers only; off by default."""
+    """Timing of speech, where the source measures it. Used for customers only; off by default."""
 
     silence_ms: Millis = 0
     """Silence that the source measured, in milliseconds."""
     overtalk_ms: Millis = 0
-    """Time in which both spoke, in milliseconds."""
+    """Time during which both sides spoke, in milliseconds."""
 
 
 class Rating(Record, frozen=True, kw_only=True):
-    """A survey answer on the scale that was asked."""
+    """A survey answer and its scale."""
 
     scale: Literal["csat5", "nps", "ces7"]
-    """What was asked: `csat5` is satisfaction from 1 to 5, `nps` from 0 to 10, `ces7` ease from 1 to 7."""
+    """Scale of the question: `csat5` is satisfaction from 1 to 5, `nps` from 0 to 10, `ces7` ease from 1 to 7."""
     value: Annotated[int, Meta(ge=0, le=10)]
     """The answer, within its scale."""
 
@@ -105,9 +105,9 @@ class Rating(Record, frozen=True, kw_only=True):
 class Event(Record, frozen=True, kw_only=True):
     """One thing that happened in a conversation (contract `undertone.event/1`).
 
-    Identity is `(tenant, event_id, revision)`: the same event twice counts once, unless 48 later events of its
-    customer have settled in between. A higher `revision` of the same `event_id` replaces the lower one (a final
-    transcript replaces its partial, an edit its original).
+    `(tenant, event_id, revision)` identifies an event: one that is sent twice counts once, unless 48 later events of
+    its customer have settled in between. A higher `revision` of the same `event_id` replaces the lower one (a final
+    transcript replaces its partial, an edit replaces its original).
     Unknown fields are ignored, so that producers may be newer than the job.
     """
 
@@ -116,49 +116,49 @@ class Event(Record, frozen=True, kw_only=True):
     event_id: Id
     """The source's id of the event, unique within its tenant."""
     revision: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    """0 for the first account of the event; a final transcript, an edit or a retraction has a higher one."""
+    """0 for the first version of the event; a final transcript, an edit or a retraction has a higher number."""
     tenant: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
     """Organisation that the customer belongs to."""
     region: Annotated[str, Meta(max_length=16)] = ""
-    """Where the source is, such as `US` or `US-CA`: how phone numbers without a prefix are read."""
+    """Where the source is, such as `US` or `US-CA`; decides how phone numbers without a country prefix are read."""
     channel: Channel
-    """Way by which the customer is in touch."""
+    """Channel of the interaction."""
     kind: Kind = "utterance"
-    """What happened: `utterance` is words, `rating` a survey's answer; `retracted` takes the event of this id back."""
+    """What happened: `utterance` is words, `rating` is a survey answer; `retracted` withdraws the event of this id."""
     interaction_id: Id
     """Call, chat, mail thread or post that the event is part of."""
     customer: Customer = Customer()
-    """Whose mood it is; a customer who is not told is known by the interaction alone."""
+    """Customer of the interaction; when it is left out, the interaction alone identifies the customer."""
     speaker: Speaker = "customer"
-    """Whose words they are; only the customer's move the mood."""
+    """Who said or wrote the words; only the customer's words change the mood."""
     agent_id: Name = ""
-    """Agent who handles the interaction, as the source knows them; empty when none is known."""
+    """The source's id of the agent who handles the interaction; empty when none is known."""
     queue: Name = ""
     """Queue or team that handles the interaction."""
     language: Annotated[str, Meta(max_length=35)] = ""
-    """Language tag of the text, such as `en-GB`; empty is taken for one that the model reads."""
+    """Language tag of the text, such as `en-GB`; when empty, the job assumes a language that the model reads."""
     text: str = ""
-    """The words as they came, at most 20,000 characters; needed for an `utterance`."""
+    """The words as received, at most 20,000 characters; required for an `utterance`."""
     final: bool = True
-    """False for a partial transcript whose final version is still to come, under the same id."""
+    """False for a partial transcript; its final version follows under the same id."""
     asr_confidence: Ratio | None = None
-    """Confidence of speech recognition; counts for `voice` only, null as 1."""
+    """Confidence of speech recognition; used for `voice` only, where null means 1."""
     event_time: Annotated[datetime, Meta(tz=True)]
     """When it was said or written, with its offset from UTC; the same for every revision of the event."""
     offset_ms: Millis | None = None
-    """Time from the start of the interaction to the event; accepted, and not used yet."""
+    """Time from the start of the interaction to the event; accepted, but not used yet."""
     duration_ms: Millis | None = None
-    """How long it took to say; accepted, and not used yet."""
+    """How long the words took to say; accepted, but not used yet."""
     acoustic: Acoustic | None = None
     """Timing of speech; used only where the tenant allows it."""
     rating: Rating | None = None
-    """A survey's answer; needed for kind `rating`."""
+    """A survey answer; required for kind `rating`."""
     attributes: Annotated[dict[Annotated[str, Meta(max_length=64)], Name], Meta(max_length=32)] = {}
-    """What else the source says, by name; of it the job reads the headers of mails (`subject` and the like)."""
+    """Other facts from the source, by name; the job reads only the headers of mails (`subject` and the like)."""
 
 
 class Reason(str, Enum):
-    """Why a record was not accepted. The value is what dead letters, metrics and examples are named after."""
+    """Why a record was not accepted. Dead letters, metrics and examples use the value as their name."""
 
     TOO_LARGE = "too_large"
     EMPTY = "empty"
@@ -178,22 +178,22 @@ class Reason(str, Enum):
 
 
 class Rejected(Record, frozen=True, kw_only=True):
-    """A record that could not be accepted: which stage refused it, why, and where it is in Kafka.
+    """A record that was not accepted: which stage refused it, why, and where it is in Kafka.
 
-    It never holds the payload: the source topic still does, and text must not leak through errors.
+    It never holds the payload, because the source topic still holds it and text must not leak through errors.
     """
 
     stage: Literal["decode", "channel", "redact", "score"]
     reason: Reason
     origin: Origin
     field: str = ""
-    """Path of the offending field (our own schema's name, never a value), empty when none is to blame."""
+    """Path of the invalid field (a name from our schema, never a value); empty when no field caused the rejection."""
 
 
 class Utterance(Record, frozen=True):
-    """An event whose text is ready to score: cleaned for its channel, redacted, its customer pseudonymous.
+    """An event whose text is ready to score: cleaned for its channel, redacted, with pseudonyms instead of ids.
 
-    Events without text (opened, hold, transfer, rating ...) pass here too, with `text = ""`.
+    Events without text (opened, hold, transfer, rating ...) become utterances too, with `text = ""`.
     """
 
     tenant: str
@@ -212,7 +212,7 @@ class Utterance(Record, frozen=True):
     language: str
     text: RedactedText
     redactions: int
-    """How many placeholders redaction put in."""
+    """Number of placeholders that redaction inserted."""
     final: bool
     asr_confidence: float
     """1.0 for typed text."""
@@ -222,12 +222,12 @@ class Utterance(Record, frozen=True):
     rating: float | None
     """Survey rating mapped to [-1, 1]; None when there is none."""
     skipped: str
-    """Why the text is not to be scored ("auto_reply", "quoted_only", "empty", "language"), empty when it is."""
+    """Why the text is not scored ("auto_reply", "quoted_only", "empty", "language"); empty when it is scored."""
     origin: Origin
 
 
 class Scored(Record, frozen=True, kw_only=True):
-    """An utterance with what the model says of it. Probabilities in [0, 1], quantised to 1e-4."""
+    """An utterance with the model's result. Probabilities are in [0, 1], quantised to 1e-4."""
 
     utterance: Utterance
     p_negative: float
@@ -236,26 +236,26 @@ class Scored(Record, frozen=True, kw_only=True):
     score: float
     """Polarity p_positive - p_negative, in [-1, 1]."""
     intensity: float
-    """1 - p_neutral: with a score near 0 it tells mixed from neutral."""
+    """1 - p_neutral; distinguishes mixed from neutral text when the score is near 0."""
     confidence: float
     """max(p) x ASR confidence, in [0, 1]."""
     label: Polarity
     abstained: bool
-    """True: too unsure to move anyone's mood; weight 0."""
+    """True when the model is too unsure for the message to change the mood; its weight is then 0."""
     weight: float
-    """What the message counts in the rolling score, in [0, 1]: confidence x min(1, tokens / 5); 0 if abstained."""
+    """Weight of the message in the rolling score, in [0, 1]: confidence x min(1, tokens / 5); 0 if abstained."""
     tags: tuple[float, ...]
     """Probability per tag in the order of `TAGS`."""
     flags: int
-    """Bit i is set when tag i passed its threshold for the channel."""
+    """Bit i is set when the probability of tag i reached its threshold for the channel."""
     model_version: str
     calibration_version: str
     scored_ms: int
-    """Wall clock when scored; only for latency, never for results."""
+    """Wall-clock time of scoring; used for latency only, never for results."""
 
 
 class Message(Record, frozen=True, gc=False):
-    """What the keyed step gets to see of a scored utterance: numbers, ids, a short excerpt, and no more."""
+    """The part of a scored utterance that the keyed step receives: only numbers, names, ids and a short excerpt."""
 
     tenant: str
     customer_key: int
@@ -277,31 +277,31 @@ class Message(Record, frozen=True, gc=False):
     flags: int
     tags: tuple[float, ...]
     keywords: int
-    """Bit i is set when keyword list i of the rules (their order in the file) occurs in the text."""
+    """Bit i is set when the text holds a phrase of the rules' keyword list i (in the order of the file)."""
     silence_ms: int
     overtalk_ms: int
     rating: float | None
     excerpt: RedactedText
-    """First 160 characters of the redacted text, for the alert that this message may trigger; not kept in state."""
+    """First 160 characters of the redacted text, for the alert that this message may raise; not kept in state."""
     broker_ms: int
     model_version: str
 
 
 class Tick(Record, frozen=True, kw_only=True):
-    """Stream time passing: no event of the partition will be earlier than `stream_ms`, bar late ones."""
+    """Tells a key that stream time has reached `stream_ms`: the slowest partition has been read that far."""
 
     stream_ms: int
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """How far the job has come in one Kafka partition, as of a committed epoch (table `progress`)."""
+    """How far the job has read one Kafka partition, as of a committed epoch (table `progress`)."""
 
     topic: str
     partition: int
     committed_ms: int
-    """Wall clock when the epoch was known to be committed."""
+    """Wall-clock time at which the source learned that the epoch was committed."""
     position: int
-    """Offset that the job goes on from."""
+    """Offset of the next record that the job will read."""
     end_offset: int
     """Offset that the partition's next record will get, as of the last fetch."""
     stream_ms: int
@@ -309,27 +309,27 @@ class Progress(Record, frozen=True, kw_only=True):
 
 
 class StreamTime(Record, frozen=True, kw_only=True):
-    """How far one Kafka partition has come in event time; follows the records that it was computed from."""
+    """How far one Kafka partition has been read, in event time; sent after the records that it was computed from."""
 
     partition_key: str
     """`"<partition>-<topic>"`, the name of the source partition."""
     partitions: int
-    """How many partitions the job reads in all; time stands still until each was heard of."""
+    """Number of partitions that the job reads in all; stream time does not start before each has reported."""
     stream_ms: int
-    """Event time read so far (the greatest that was looked at: not every record is); once caught up, the time at
-    which the broker last said that there is no more."""
+    """Greatest event time read so far (sampled: not every record is examined); once caught up, the time at which the
+    broker last reported the end of the partition."""
     caught_up: bool
     routes: int = 1
-    """Over how many keys it is spread so that each worker gets one: see `operators.ticks.routes`."""
+    """Number of keys to which copies go, so that each worker gets one; see `operators.ticks.routes`."""
     progress: Progress | None = None
-    """Of the epoch that was committed since the last one of these."""
+    """Progress of an epoch that was committed since the previous `StreamTime`; None when none was."""
     epoch: int = 0
-    """Epochs that the partition has ended since its process started."""
+    """Number of epochs that the partition has ended since its process started."""
     ended_ms: int = 0
-    """When it ended the last of them, by the wall clock."""
+    """Wall-clock time at which the partition ended its last epoch."""
 
     def routed(self) -> list[tuple[str, StreamTime]]:
-        """Copies for the keyed step, under keys that no customer has and that sort after every customer's.
+        """Return copies for the keyed step, under keys that no customer has and that sort after all customer keys.
 
         >>> time = StreamTime(partition_key="0-events", partitions=1, stream_ms=0, caught_up=True, routes=2)
         >>> [key for key, _ in time.routed()]
@@ -347,9 +347,9 @@ class Turn(Record, frozen=True, gc=False):
     event_id: str
     revision: int
     version: int
-    """Grows with what was known of this and earlier messages; the highest version is the complete one."""
+    """Grows with what is known of this and earlier messages; the row with the highest version is the valid one."""
     deleted: bool
-    """True takes back a row, after a retraction."""
+    """True when the row is withdrawn, after a retraction."""
     session_id: str
     interaction_id: str
     channel: Channel
@@ -368,7 +368,7 @@ class Turn(Record, frozen=True, gc=False):
     """Rolling score of the customer over all channels and earlier sessions, in (-1, 1)."""
     customer_evidence: float
     carried: float
-    """Customer level as it stood when the session began: what the first agent could know."""
+    """Customer level at the start of the session, before its first message."""
     slope: float | None
     """Trend of the score per minute over the channel's trailing window; None with fewer than 4 points."""
     slope_low: float | None
@@ -379,7 +379,7 @@ class Turn(Record, frozen=True, gc=False):
     """Mean absolute successive difference of scores in the session, in [0, 2]."""
     reversals: int
     streak: int
-    """Run of negative customer messages; abstentions do not break it."""
+    """Number of successive negative customer messages; messages on which the model abstained do not break the run."""
     cusum: float
     change_points: int
     low: float
@@ -394,7 +394,7 @@ class Turn(Record, frozen=True, gc=False):
     contacts_7d: int
     """Interactions begun in the last 24 hours / 7 days, this one included."""
     response_ms: int
-    """Longest wait of the customer for an answer in this session so far."""
+    """Longest time until an agent or a bot answered the customer, in this session so far."""
     silence_ms: int
     overtalk_ms: int
     late: bool
@@ -415,10 +415,10 @@ class SessionUpdate(Record, frozen=True, gc=False):
     """Event time of the last event of the session."""
     version: int
     deleted: bool
-    """True takes the session back: a late event joined it with an earlier one."""
+    """True when the session is withdrawn, because a late event joined it with an earlier session."""
     state: Literal["open", "closed"]
     channels: tuple[str, ...]
-    """Channel path in event order, neighbours differ, at most 8."""
+    """Channel path in event order, at most 8; neighbours differ."""
     interactions: tuple[str, ...]
     """Interaction ids in order of first appearance, at most 8."""
     queue: str
@@ -437,9 +437,9 @@ class SessionUpdate(Record, frozen=True, gc=False):
     carried: float
     final_level: float
     trend: Trend
-    """After the last message."""
+    """Trend class after the last message."""
     forecast: float | None
-    """Customer level after the last words before a survey, or carried in; None when nothing but a survey was heard."""
+    """Customer level after the last words before a survey, else `carried`; None when `carried` is 0 (nothing known)."""
     low: float
     low_ms: int
     under_ms: int
@@ -464,28 +464,29 @@ class SessionUpdate(Record, frozen=True, gc=False):
 
 
 class Evidence(Record, frozen=True, kw_only=True):
-    """What an alert stands on. Numbers and ids; the excerpt is redacted."""
+    """The facts behind an alert: numbers and ids; the excerpt is redacted."""
 
     score: float
-    """Polarity of the event at which this step was made, in [-1, 1]; below 0 is unhappy."""
+    """Polarity of the event that caused this step, in [-1, 1]; below 0 is unhappy."""
     level: float
-    """Rolling score of the conversation at that moment, in (-1, 1)."""
+    """Rolling score of the conversation at that event, in (-1, 1)."""
     level_evidence: float
-    """Decayed weight that `level` stands on; near 0 little is known."""
+    """Decayed weight of the messages behind `level`; near 0, little is known."""
     customer_level: float
-    """Rolling score of the customer over all channels at that moment, in (-1, 1)."""
+    """Rolling score of the customer over all channels at that event, in (-1, 1)."""
     carried: float
-    """Customer level when the session began: what the customer came with."""
+    """Customer level when the session began."""
     slope: float | None
     """Trend of the score per minute; null with fewer than 4 messages."""
     streak: int
-    """Run of negative messages of the customer at that moment."""
+    """Number of successive negative messages of the customer at that event."""
     tags: tuple[str, ...]
     """Tags flagged on the triggering message, most probable first."""
     excerpt: RedactedText
-    """First 160 characters of the triggering message, without personal data; empty where no message triggered it."""
+    """First 160 characters of the triggering message, without personal data; empty when no message triggered the
+    step."""
     event_ids: tuple[str, ...]
-    """The triggering message first, then up to two customer messages before it."""
+    """Id of the triggering message first, then of up to two earlier customer messages."""
 
 
 class Escalation(Record, frozen=True, kw_only=True):
@@ -494,52 +495,53 @@ class Escalation(Record, frozen=True, kw_only=True):
     schema: Literal["undertone.escalation/1"] = "undertone.escalation/1"
     """Name and version of this contract."""
     escalation_id: str
-    """Customer key and a deterministic hash of rule, session and ordinal: a replay cannot raise it twice, and an
-    answer that names it finds the customer's state."""
+    """Customer key and a deterministic hash of rule, session and ordinal: a replay cannot raise it twice, and feedback
+    that names it is routed to the customer's state."""
     transition: Transition
-    """The step that this record tells of: `raised`; `level_up`, it is graver; `reminded`, nobody has acknowledged it;
-    `acked`, somebody has; `cleared`, it is over; `retracted`, it should never have been; `suppressed`, held back."""
+    """The step that this record reports: `raised`; `level_up`, the level rose; `reminded`, nobody has acknowledged it;
+    `acked`, somebody has; `cleared`, it is over; `retracted`, it was raised in error; `suppressed`, held back."""
     version: int
-    """1 for the first record of the alert, then one more for each further step: the highest stands."""
+    """1 for the first record of the alert, and one more for each further step; the highest version is valid."""
     tenant: str
-    """Organisation that the customer belongs to; feedback on the alert must name the same."""
+    """Organisation that the customer belongs to; feedback on the alert must name the same tenant."""
     customer_key: str
-    """Pseudonym of the customer, 16 hex digits: JSON readers lose 64-bit integers."""
+    """Pseudonym of the customer, 16 hex digits; not a number, because many JSON readers round 64-bit integers."""
     session_id: str
     """Session across channels in which the alert was raised."""
     interaction_id: str
-    """Conversation in which this step happened, by the id of its events (`h_` and 24 hex digits where that holds
-    personal data); a later step may happen in another one than the first."""
+    """Interaction in which this step happened, as its events name it (`h_` and 24 hex digits where that id holds
+    personal data); a later step may happen in another interaction than the first."""
     channel: Channel
-    """Channel of that conversation."""
+    """Channel of that interaction."""
     queue: str
-    """Queue or team that handles it."""
+    """Queue or team that handles the interaction."""
     agent_key: str
-    """Pseudonym of the agent who handles it, 16 hex digits; empty when none is known."""
+    """Pseudonym of the agent who handles the interaction, 16 hex digits; empty when none is known."""
     rule: str
     """Id of the rule that raised the alert."""
     rule_version: str
-    """Version of the file of rules."""
+    """Version of the rules file."""
     family: str
-    """What kind of rule it is; rules that say the same of several channels share one."""
+    """Kind of rule; rules for the same problem on several channels share one family."""
     level: Annotated[int, Meta(ge=1, le=3)]
-    """How grave it is: 1 watch, 2 frustrated, 3 critical."""
+    """Severity: 1 watch, 2 frustrated, 3 critical."""
     route: Route
-    """Whom to tell: `agent` is a cue on the agent's own screen, `supervisor` an alert."""
+    """Who receives it: `agent` is a cue on the agent's own screen, `supervisor` is an alert."""
     state: Literal["active", "resolved", "suppressed"]
-    """`active` until it is `resolved` (or retracted); `suppressed` was never active, but held back. Whether somebody
-    has acknowledged it is told by `transition`."""
+    """`active` until it is `resolved` (or retracted); `suppressed` was held back and never active. `transition` shows
+    whether somebody has acknowledged it."""
     reason: str
-    """The condition of the rule with the values that made it true, for people; holds no text of the customer."""
+    """The rule's condition with the values that made it true, for people to read; holds no text of the customer."""
     raised_ms: int
-    """Event time at which it was first raised, in milliseconds since 1970 (UTC); never changes, in the sort key."""
+    """Event time at which the alert was first raised, in milliseconds since 1970 (UTC); part of the sort key, so it
+    never changes."""
     event_ms: int
-    """Event time of what made this step (a message, the passing of time, or what a person did), in milliseconds."""
+    """Event time of the cause of this step (a message, the passing of time, or a person's action), in milliseconds."""
     evidence: Evidence
-    """What the alert stands on at this step."""
+    """The facts behind the alert at this step."""
     broker_ms: int
-    """Kafka's timestamp of the triggering record, in milliseconds; latency = publication - this. 0 where no record but
-    time, or a person, made the step."""
+    """Kafka's timestamp of the triggering record, in milliseconds; latency is the time of publication minus this. 0
+    when the passing of time or a person caused the step."""
 
 
 class Feedback(Record, frozen=True, kw_only=True):
@@ -548,13 +550,13 @@ class Feedback(Record, frozen=True, kw_only=True):
     schema: Literal["undertone.feedback/1"]
     """Name and version of this contract."""
     feedback_id: Id
-    """Your id of this action, unique for the alert; sent twice it counts once."""
+    """Your id of this action, unique for the alert; feedback that is sent twice counts once."""
     tenant: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
-    """The alert's own tenant: feedback that names another changes nothing about the alert."""
+    """The alert's own tenant; feedback that names another tenant does not change the alert."""
     escalation_id: Id
-    """The alert, as its records name it."""
+    """Id of the alert, as in its records."""
     action: Literal["acknowledged", "resolved", "good_catch", "false_alarm"]
-    """`acknowledged`: somebody sees to it; `resolved`: it is over; the others judge it."""
+    """`acknowledged`: somebody is dealing with it; `resolved`: it is over; `good_catch` and `false_alarm` judge it."""
     by: Name = ""
     """Pseudonym of the supervisor; stored as given, so do not send a name."""
     event_time: Annotated[datetime, Meta(tz=True)]

@@ -1,10 +1,10 @@
-"""Takes personal data out of text; the only producer of `RedactedText`.
+"""Remove personal data from text; only this module makes `RedactedText`.
 
-What is found becomes a typed placeholder: [CARD] [IBAN] [PHONE] [EMAIL] [ID] [NUMBER] [URL]. Validators decide
-what a number is (Luhn, IBAN check digits, numbering plans, national check digits); what no validator knows and has
-nine digits or more is a [NUMBER] all the same, so a long number never survives, whatever it was. Six digits are
-enough behind a word like "account" or "order", three behind "CVV" or "PIN". Names, postal addresses and dates of
-birth are not found: no library at hand finds them well enough to promise it.
+Each finding becomes a typed placeholder: [CARD] [IBAN] [PHONE] [EMAIL] [ID] [NUMBER] [URL]. Validators decide the
+type of a number (Luhn, IBAN check digits, numbering plans, national check digits). A number that no validator accepts
+becomes [NUMBER] from nine digits on, so that no long number survives; after a word like "account" or "order" from six
+digits on, after "CVV" or "PIN" from three. Names, postal addresses and dates of birth are not found, because no
+available library finds them reliably enough.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _URL = re.compile(
     r"|(?<!\w)(?:tel|sms|mailto|callto):[^\s<>\"'\]]{3,200}",
     re.IGNORECASE,
 )
-"""Candidates; `_TELLING` has the last word on those that begin with the name of a host, like "and.or/whatever"."""
+"""Candidates. One that begins with a host name, like "and.or/whatever", is replaced only if `_TELLING` matches it."""
 _TELLING = re.compile(
     rf"://|\bwww\.|^(?:tel|sms|mailto|callto):|\.(?:{_SITES})(?::\d{{1,5}})?/|\?.*="
     r"|[/?#&=](?=[a-z_\-]*\d)(?=[\d_\-]*[a-z])[\w\-]{8}",
     re.IGNORECASE,
 )
-"""A known kind of address or end of a host's name, a query, or a token: eight letters and digits or more."""
+"""A known scheme or top-level domain, a query, or a token of at least eight characters with letters and digits."""
 _BARE_URL = re.compile(r"(?:https?://|www\.)[a-z0-9.\-]+[a-z]/?[.,;:!?)]*", re.IGNORECASE)
 _EMAIL = re.compile(
     r"(?:(?<![\w.+%\-])[\w.+%'\-]{1,64}\s?@\s?|[\"\u201c][^\"\u201c\u201d\n]{1,64}[\"\u201d]@)"
@@ -50,10 +50,10 @@ _INVISIBLE = re.compile("(?<=\\d)[\u00ad\u200b-\u200f\u2060-\u2064\u202a-\u202e\
 
 
 def redact(text: str, region: str = "US", *, dictated: bool = True) -> tuple[RedactedText, int]:
-    """Return the text without personal data, and how many placeholders went in. Idempotent.
+    """Return the text without personal data, and the number of placeholders inserted. Idempotent.
 
-    `region` (two letters, ISO 3166) reads phone numbers without a country prefix and picks national validators.
-    `dictated` also looks for numbers spoken in words, which only transcripts have.
+    `region` (two letters, ISO 3166) is the country of phone numbers without a prefix and selects national validators.
+    With `dictated`, numbers spoken in words are replaced too; only transcripts have them.
 
     >>> redact("Call +44 20 7946 0018 or mail jo@example.org, card 4111 1111 1111 1111!")
     ('Call [PHONE] or mail [EMAIL], card [CARD]!', 3)
@@ -65,8 +65,8 @@ def redact(text: str, region: str = "US", *, dictated: bool = True) -> tuple[Red
     if not text.isascii():
         text = _plain_digits(text)
     total = 0
-    # A placeholder may bring together what it stood between, so look again until nothing is found. Each round
-    # takes digits or an address away; it ends.
+    # A replacement can turn its neighbours into a new match, so repeat until nothing is found. The loop ends,
+    # because each round removes digits or an address.
     while True:
         text, found = _once(text, region, dictated)
         if not found:
@@ -75,7 +75,7 @@ def redact(text: str, region: str = "US", *, dictated: bool = True) -> tuple[Red
 
 
 def _suspicious(text: str) -> bool:
-    """Whether there is a digit or a sign of an address; false for most texts, in a microsecond."""
+    """Whether the text has a digit or a mark of an address; takes a microsecond and is false for most texts."""
     if text.isascii():
         if len(text.encode().translate(None, _SIGNS_AND_BRACKETS)) != len(text) and _signed(text):
             return True
@@ -88,7 +88,7 @@ def _suspicious(text: str) -> bool:
 
 
 def _signed(text: str) -> bool:
-    text = text.replace("@user ", "")  # the stand-in for handles: no address, because no dot follows
+    text = text.replace("@user ", "")  # the placeholder for handles is no address, because no dot follows
     if text.isascii():
         if len(text.encode().translate(None, _SIGNS)) != len(text):
             return True
@@ -98,7 +98,7 @@ def _signed(text: str) -> bool:
 
 
 def _plain_digits(text: str) -> str:
-    """Digits of all scripts as 0-9, wide signs as narrow ones, nothing invisible inside a number."""
+    """Write digits of all scripts as 0-9 and wide characters as narrow ones; drop invisible ones inside numbers."""
     plain = "".join(sign if sign.isascii() else _plain(sign) for sign in text)
     return _INVISIBLE.sub("", _KEYCAP.sub("", plain))
 
@@ -136,7 +136,7 @@ def _once(text: str, region: str, dictated: bool) -> tuple[str, int]:
 
 
 def _secrets(text: str) -> tuple[str, int]:
-    """Keys, tokens, UUIDs and passwords: long words of letters and digits, or what is called so."""
+    """Replace passwords (words after "password", "pwd" ...), and keys, tokens and UUIDs (24 characters or more)."""
     text, passwords = _PASSWORD.subn(r"\1[NUMBER]", text)
     if max(map(len, text.split()), default=0) < 24:
         return text, passwords
@@ -145,7 +145,7 @@ def _secrets(text: str) -> tuple[str, int]:
 
 
 def _url(url: str) -> str:
-    """An address of a site tells nothing of a person; a path, a query or a user name may."""
+    """Keep the bare address of a site, which is not personal; replace one with a path, a query or a user name."""
     if _BARE_URL.fullmatch(url) or not _TELLING.search(url):
         return url
     end = len(url.rstrip(".,;:!?)"))

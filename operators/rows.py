@@ -1,7 +1,7 @@
-"""Records to rows: for each table its columns, their ClickHouse types, and how a record becomes a tuple.
+"""Turn records into rows: for each table its columns, their ClickHouse types, and how a record becomes a tuple.
 
-The columns are declared once, here, each with the path of the record's field that it comes from; a test compares
-them with the migrated database. Instants go in as integer milliseconds, which is what DateTime64(3) stores.
+Only this module declares the columns, each with the path of the record's field that it comes from; a test compares
+them with the migrated database. Instants are inserted as integer milliseconds, which is what DateTime64(3) stores.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ FLAG = "Bool"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _TAKEN_BACK = 1 << 32
-"""More than any revision."""
+"""Version offset of a retraction: more than 2 x any revision."""
 _TAG_SETS = tuple(tuple(tag for bit, tag in enumerate(TAGS) if flags >> bit & 1) for flags in range(1 << len(TAGS)))
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """Columns of one type that are fields of the record, or of the part of it that `under` names, as they stand."""
+    """Columns of one type, copied from fields of the record or, with `under`, of that part of the record."""
 
     type: str
     names: tuple[str, ...]
@@ -45,12 +45,12 @@ class Columns(msgspec.Struct, frozen=True):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Fields that the columns come from: an instant `x_time` from `x_ms`."""
+        """Fields that the columns come from; an instant `x_time` comes from the field `x_ms`."""
         return tuple(name[: -len("time")] + "ms" if self.type == TIME else name for name in self.names)
 
 
 class Computed(msgspec.Struct, frozen=True):
-    """Columns, as (name, type), that one function computes from the record."""
+    """Columns, given as (name, type), that one function computes from the record."""
 
     columns: tuple[tuple[str, str], ...]
     values: Callable[[Any], Row]
@@ -74,7 +74,7 @@ def tags_of(flags: int) -> tuple[str, ...]:
 
 
 def dead_letter_id(rejected: Rejected) -> str:
-    """Identity of a dead letter: the same record refused twice by the same stage is one.
+    """Return the identity of a dead letter; a record that the same stage refuses twice gets the same identity.
 
     >>> from operators.records import Origin, Reason
     >>> dead_letter_id(
@@ -87,9 +87,9 @@ def dead_letter_id(rejected: Rejected) -> str:
 
 
 def scored_version(record: Scored) -> int:
-    """Version of a message's row: a higher revision wins, and a retraction over all of them, whichever it names.
+    """Return the version of a message's row: a higher revision wins, and a retraction of any revision wins over all.
 
-    Among equal versions ClickHouse keeps the row that was inserted last, so a replay with another model replaces.
+    Among equal versions ClickHouse keeps the row inserted last, so a replay with another model replaces the row.
     """
     utterance = record.utterance
     return 2 * utterance.revision + (_TAKEN_BACK if utterance.kind == "retracted" else 0)
@@ -100,7 +100,7 @@ def _of(type_: str, names: str, under: str = "") -> Columns:
 
 
 def _table(parts: Sequence[Columns], computed: Computed) -> Table:
-    """Put the parts in one order, with one attribute getter for all columns that lie under the same part."""
+    """Sort the columns by their part of the record, and make one attribute getter for each part."""
     unders = sorted({part.under for part in parts})
     ordered = [part for under in unders for part in parts if part.under == under]
     getters = [
@@ -253,7 +253,7 @@ TABLES: dict[str, Table] = {
     "feedback": _FEEDBACK,
     "progress": _PROGRESS,
 }
-"""Tables that the job writes. The other tables are fed from these inside ClickHouse."""
+"""Tables that the job writes. ClickHouse fills the other tables from these."""
 
 RECORD_OF: dict[str, type] = {
     "scored_events": Scored,

@@ -1,7 +1,7 @@
 """Escalation rules: declarative YAML, validated when loaded, with errors that name the rule, the field and the fix.
 
-A rule says when to raise an alert, when to clear it, for how long the reason must last, and whom it is for. What
-runs a rule is `escalation.py`; what a condition may say is in `conditions.py`.
+A rule says when to raise an alert, when to clear it, how long its condition must last, and which messages it applies
+to. `escalation.py` evaluates the rules; `conditions.py` holds the conditions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from operators.keywords import KeywordMatcher, has_words
 from operators.records import Channel, Route
 
 LISTS = 60
-"""Keyword lists at most: each is a bit of one integer."""
+"""Most keyword lists allowed, because each list is one bit of an integer."""
 
 Level = Annotated[int, Meta(ge=1, le=3)]
 Seconds = Annotated[float, Meta(ge=0, le=7 * 86400)]
@@ -33,17 +33,17 @@ class RuleError(ValueError):
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Plain fields of the file; unknown ones are refused."""
+    """Base of the structures in the rules file; unknown fields are refused."""
 
 
 class Scope(_Strict, frozen=True, kw_only=True):
-    """Whom a rule is for; an empty list means everybody."""
+    """Which messages a rule applies to; an empty list means all."""
 
     tenants: tuple[str, ...] = ()
     queues: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = ()
     languages: tuple[str, ...] = ()
-    """Primary subtags or full tags, in any spelling: `en` also means `en-GB`."""
+    """Primary subtags or full tags, in any spelling; `en` includes `en-GB`."""
 
     def covers(self, tenant: str, queue: str, channel: str, language: str) -> bool:
         """Whether a message is in scope.
@@ -60,15 +60,15 @@ class Scope(_Strict, frozen=True, kw_only=True):
 
 
 class For(_Strict, frozen=True, kw_only=True):
-    """How long `raise` must hold before the alert is raised: both must be met."""
+    """How long `raise` must hold before the alert is raised; both limits must be met."""
 
     messages: Annotated[int, Meta(ge=1, le=20)] = 2
-    """Successive customer messages; 2 keeps a single outburst or misread message from raising."""
+    """Successive customer messages; with 2, a single outburst or misread message raises no alert."""
     seconds: Seconds = 0.0
 
 
 class RawLevelUp(_Strict, frozen=True, kw_only=True):
-    """When an active alert becomes a graver one."""
+    """When an active alert rises to a higher level."""
 
     level: Level
     when: dict[str, object]
@@ -76,7 +76,7 @@ class RawLevelUp(_Strict, frozen=True, kw_only=True):
 
 
 class RawRule(_Strict, frozen=True, kw_only=True, rename={"raise_": "raise", "for_": "for"}):
-    """One rule as it stands in the file."""
+    """One rule as written in the file."""
 
     id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
     family: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_\-]{0,63}$")]
@@ -103,7 +103,7 @@ class RawRules(_Strict, frozen=True, kw_only=True):
 
 
 class LevelUp(msgspec.Struct, frozen=True):
-    """The graver level of an alert and when it is reached."""
+    """The higher level of an alert and the condition for it."""
 
     level: int
     route: Route
@@ -111,32 +111,32 @@ class LevelUp(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """One rule, ready to run. Durations in milliseconds."""
+    """One parsed rule. Durations are in milliseconds."""
 
     id: str
     family: str
     scope: Scope
     raises: Condition
     clears: Condition | None
-    """None: cleared when a customer message no longer raises."""
+    """None: the alert is cleared by the first customer message for which `raises` does not hold."""
     messages: int
     duration_ms: int
     cooldown_ms: int
     level: int
     route: Route
     budget: int
-    """Alerts that the customer's last hour may hold before this rule stays silent."""
+    """This rule raises no alert when the customer had this many alerts, of any rule, within the last hour."""
     level_up: LevelUp | None
     remind_ms: int = 0
-    """After so long an alert that nobody has acknowledged is told once more; 0: never."""
+    """Time after which an alert that nobody has acknowledged is published once more; 0: never."""
     waits: bool = False
-    """Whether it is about waiting: raised by the passing of time, cleared by an answer."""
+    """Whether the rule is about waiting: the passing of time raises its alert, an answer clears it."""
     signs: int = 0
-    """Of these signs a message must show one for `raises` to hold; 0: it needs none. See `conditions.signs_of`."""
+    """Bits of `conditions.signs_of`, at least one of which `raises` needs to hold; 0: it needs none."""
 
 
 class Rules:
-    """All rules of one file, by scope, and the keyword lists that they use."""
+    """All rules of one file, and the keyword lists that they use."""
 
     def __init__(self, version: str, rules: tuple[Rule, ...], keywords: Mapping[str, Iterable[str]]) -> None:
         self.version = version
@@ -185,7 +185,7 @@ class Rules:
         return cls(raw.version, rules, raw.keywords)
 
     def in_scope(self, tenant: str, queue: str, channel: str, language: str) -> tuple[Rule, ...]:
-        """Rules that a message is subject to, in the order of the file."""
+        """Rules that apply to a message, in the order of the file."""
         scope = (tenant, queue, channel, language)
         found = self._scopes.get(scope)
         if found is None:
@@ -195,7 +195,7 @@ class Rules:
         return found
 
     def keyword_bits(self, text: str) -> int:
-        """Bit i is set when a phrase of keyword list i occurs in the text: whole words, any case.
+        """Return an integer whose bit i is set when a phrase of keyword list i is in the text: whole words, any case.
 
         >>> rules = Rules("v1", (), {"leaving": ["cancel my account"], "legal": ["lawyer"]})
         >>> rules.keyword_bits("CANCEL  my account or my Lawyer calls"), rules.keyword_bits("cancelled")
@@ -248,7 +248,7 @@ def _level_up(raw: RawRule, keywords: list[str]) -> LevelUp | None:
 
 
 def _check_hysteresis(raises: Condition, clears: Condition | None) -> None:
-    """A clear bound must lie strictly beyond the raise bound of the same term, or alerts would flap."""
+    """Check that each clear bound lies strictly beyond the raise bound of the same term, so that alerts do not flap."""
     if clears is None:
         return
     for raised in bounds(raises):

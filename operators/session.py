@@ -1,8 +1,8 @@
-"""Cut one customer's events into sessions across channels, by event time alone.
+"""Split one customer's events into sessions across channels, by event time alone.
 
-An event at t on channel k covers [t, t + gap(k)]. A session is a connected component of the union of what its
-events cover, so the cut depends on the data and never on when it was read. The functions here fold one event
-after the other in event order; `late_event` alone takes one whose place is already settled.
+An event at t on channel k covers [t, t + gap(k)]. A session is a connected component of the union of these intervals,
+so the sessions depend on the data only, not on when it was read. The functions here add events in event order, except
+`late_event`, which adds an event that comes after its place in the order is settled.
 """
 
 from __future__ import annotations
@@ -16,52 +16,52 @@ from operators.entry import Entry, hash32
 from operators.parameters import DAY, Parameters
 
 PATH = 8
-"""Channels of the path and interactions that a session remembers."""
+"""Most channels of the path, and most interactions, that a session stores."""
 SURVEY: Final = "survey"
 CONTACTS = 16
-"""Begun interactions that a customer's state remembers."""
+"""Most interactions whose start a customer's state stores."""
 
 Contacts = tuple[tuple[int, int], ...]
 """(hash of interaction id, event time of its first event), oldest first."""
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is known of a session that is not mood: its span, its path, its waits."""
+    """The facts about a session apart from mood: its time span, its channel path, its waits."""
 
     id: str
     started_ms: int
     ended_ms: int
     deadline_ms: int
-    """End of what the session's events cover; an event at or before it belongs to the session."""
+    """End of the time that the session's events cover; an event at or before it belongs to the session."""
     carried: float
-    """Customer level at the start, decayed from earlier sessions; base line of the change point."""
+    """Customer level at the start, decayed from earlier sessions; the baseline for change points."""
     events: int = 0
     channel: str = ""
-    """Channel of the last event that was not a survey's: an answer afterwards is no change of channel."""
+    """Channel of the last event that is not of a survey, because a survey answer is no change of channel."""
     channels: tuple[str, ...] = ()
     interactions: tuple[str, ...] = ()
     hops: int = 0
     queue: str = ""
     agent_key: str = ""
     waiting_ms: int = 0
-    """Event time of the first unanswered message of the customer; 0 when none waits, or the conversation was closed."""
+    """Event time of the customer's first unanswered message; 0 when there is none, or the conversation was closed."""
     wait_ms: int = 0
-    """The wait that this event ended, or that still runs."""
+    """Time from the first unanswered message before the last event to that event; 0 when there was none."""
     response_ms: int = 0
-    """Longest wait so far."""
+    """Longest time so far until an agent or bot answered."""
     silence_ms: int = 0
     overtalk_ms: int = 0
     rating: int | None = None
     late_events: int = 0
     model_version: str = ""
     forecast: float | None = None
-    """Customer level after the customer's last words before a survey; None while nothing else was heard."""
+    """Customer level after the customer's last words before a survey; None when there were none."""
     contacts_before: int = 0
     """Other interactions begun in the 7 days before this session."""
 
 
 def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
-    """Name a session after its customer and its first event: the same data give the same id.
+    """Return the session id, a hash of the customer and the time of the first event: equal data give equal ids.
 
     >>> session_id("acme", 7, 1_700_000_000_000)
     'e75930b1d9463ce8'
@@ -70,7 +70,7 @@ def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
 
 
 def begin(tenant: str, customer_key: int, entry: Entry, carried: float, contacts: Contacts) -> Session:
-    """Open an empty session at the entry's time, after earlier `contacts`; `extend` then takes the entry in."""
+    """Make an empty session that starts at the entry's time, after earlier `contacts`; `extend` then adds the entry."""
     started, mine = entry.event_ms, hash32(entry.interaction_id)
     _, week = contact_counts(tuple([contact for contact in contacts if contact[0] != mine]), started)
     name = session_id(tenant, customer_key, started)
@@ -78,7 +78,7 @@ def begin(tenant: str, customer_key: int, entry: Entry, carried: float, contacts
 
 
 def extend(session: Session, entry: Entry, parameters: Parameters, level: float | None = None) -> Session:
-    """Take in the next event in event order; `level` is that of the customer after words of theirs."""
+    """Add the next event in event order; `level` is the customer level after a message of the customer, else None."""
     now = entry.event_ms
     waiting, wait, longest = _waits(session, entry)
     channels, hops = _walk(session, entry.channel)
@@ -112,7 +112,7 @@ def extend(session: Session, entry: Entry, parameters: Parameters, level: float 
 
 
 def late_event(session: Session, entry: Entry, parameters: Parameters) -> Session:
-    """Take in an event whose place is settled: sums and bounds grow, the path and the waits stay."""
+    """Add a late event, whose place is settled: sums and bounds change, the path and the waits do not."""
     return msgspec.structs.replace(
         session,
         ended_ms=max(session.ended_ms, entry.event_ms),
@@ -126,9 +126,9 @@ def late_event(session: Session, entry: Entry, parameters: Parameters) -> Sessio
 
 
 def with_contact(contacts: Contacts, entry: Entry) -> Contacts:
-    """Remember when an interaction began; one that is known keeps its first time, and an asked survey is none.
+    """Store when an interaction began; a known interaction keeps its time, and a survey is not stored.
 
-    The oldest of more than 16 is forgotten.
+    Of more than 16 interactions, the one stored first is dropped.
     """
     if entry.channel == SURVEY:
         return contacts
@@ -148,14 +148,14 @@ def contact_counts(contacts: Contacts, now_ms: int) -> tuple[int, int]:
     day = week = 0
     for _, started in contacts:
         age = now_ms - started
-        if 0 <= age < 7 * DAY:  # what came late looks back from before contacts that are known by now
+        if 0 <= age < 7 * DAY:  # for a late event, some stored contacts began after `now_ms`
             week += 1
             day += age < DAY
     return day, week
 
 
 def _waits(session: Session, entry: Entry) -> tuple[int, int, int]:
-    """(first unanswered message, wait at this event, longest wait) after the entry."""
+    """Return (time of the first unanswered message, wait at this event, longest wait) after the entry."""
     waiting = session.waiting_ms
     wait = entry.event_ms - waiting if waiting else 0
     longest = session.response_ms
@@ -171,7 +171,7 @@ def _waits(session: Session, entry: Entry) -> tuple[int, int, int]:
 
 
 def _walk(session: Session, channel: str) -> tuple[tuple[str, ...], int]:
-    """Channel path and number of hops after an event on `channel`; a survey is on the path, but no hop."""
+    """Channel path and number of hops after an event on `channel`; a survey enters the path once and is no hop."""
     path, hops = session.channels, session.hops
     if channel == session.channel or (channel == SURVEY and SURVEY in path):
         return path, hops

@@ -1,6 +1,6 @@
-"""Trend of the score: a weighted line through the latest points, with its interval and a name.
+"""Trend of the score: a weighted line through the latest points, with its 90 % interval and a class.
 
-Section 9.3 of the mission anchors; the names and cut points of the classes are those of Genesys.
+See section 9.3 of the mission anchors; the class names and cut points are those of Genesys.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from operators.records import Trend
 
 
 class Point(NamedTuple):
-    """What one message adds to the trajectory; score and weight in units of 1e-4."""
+    """Score and weight of one message, in units of 1e-4, with its event time."""
 
     event_ms: int
     score: int
@@ -26,7 +26,7 @@ class Point(NamedTuple):
 
 
 STUDENT_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
-"""0.95 quantiles of Student's t for 1 to 10 degrees of freedom: both ends of a 90 % interval."""
+"""0.95 quantiles of Student's t for 1 to 10 degrees of freedom; they give both ends of a 90 % interval."""
 
 
 class Slope(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,14 +36,14 @@ class Slope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     low: float
     high: float
     points: int
-    """Points in the window."""
+    """Number of points in the window."""
 
 
 def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) -> Slope | None:
     """Weighted least squares of s on t over the trailing window, per minute (section 9.3).
 
-    beta = sum w (t - t')(s - s') / sum w (t - t')^2, its variance from the residuals with n - 2 degrees of
-    freedom. None with fewer than `least` points, or when all carry the same time.
+    beta = sum w (t - t')(s - s') / sum w (t - t')^2, where t' and s' are weighted means; its variance comes from the
+    residuals with n - 2 degrees of freedom. None with fewer than `least` points, or when all have the same time.
 
     >>> fit_slope(
     ...     [Point(0, 5000, 9000), Point(60000, 3000, 9000), Point(120000, 1000, 9000), Point(180000, -1000, 9000)],
@@ -79,7 +79,7 @@ def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) 
 
 
 def classify_trend(slope: Slope | None, window_ms: int, parameters: Parameters) -> Trend:
-    """Name the trend after half the change over the window (section 9.3, Genesys cut points).
+    """Classify the trend by half the change over the window (section 9.3, Genesys cut points).
 
     `not_calculated` with fewer than six points, or when the interval contains 0.
 

@@ -1,7 +1,7 @@
-"""Numbers and addresses that were spoken: "four one one one double two", "anna dot berg at mail dot com".
+"""Redact spoken numbers and addresses: "four one one one double two", "anna dot berg at mail dot com".
 
-A transcript has no digits to find. A run of number words that stands for seven digits or more is taken for a number
-somebody dictated; counting to five or naming a year is not.
+A transcript may spell digits as words. A run of number words for seven digits or more counts as a dictated number;
+counting to five or naming a year does not.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 SHORTEST = 7
-"""Digits a run must stand for."""
+"""Fewest digits that a run of number words must stand for."""
 
 _PART = re.compile(r"\w+")
 _REPEATS = {"double": 2, "doppel": 2, "doble": 2, "triple": 3, "treble": 3}
@@ -43,7 +43,7 @@ _DOT = rf"(?:\.|\s{{1,2}}dot\s{{1,2}}|{_POINT})"
 _ENDS = r"(?:com|org|net|edu|gov|info|io|co|uk|de|fr|es|it|nl|eu|us|ca|in|au|ch|at|be)"
 _ADDRESS = re.compile(
     rf"{_LOCAL}(?:"
-    # A sign in brackets is that of an address, whatever its host; a spoken "at" only before a spoken dot and such ends.
+    # "(at)" in brackets marks an address with any host; a spoken "at" only if a spoken "dot" and one of `_ENDS` follow.
     rf"{_AT}(?:{_LABEL}(?:\.|{_POINT})){{1,4}}[^\W\d_]{{2,24}}"
     rf"|(?:{_AT}|\s{{0,2}}@\s{{0,2}}){_LABEL}(?:{_DOT}{_LABEL}){{0,2}}\s{{0,2}}[(\[]?\s?dot\s?[)\]]?\s{{0,2}}{_ENDS}"
     rf"|\s{{1,2}}at\s{{1,2}}(?!(?:the|a|an|this|that)\s){_LABEL}(?:{_DOT}{_LABEL}){{0,2}}"
@@ -55,14 +55,14 @@ _BRACKETED = re.compile(r"[(\[]\s?(?:at|dot)\s?[)\]]", re.IGNORECASE)
 
 
 def may_hold_number(text: str) -> bool:
-    """Cheap test: a number word, anywhere. The shortest dictated number has fifteen letters."""
+    """Cheap test: whether a text of 15 characters or more has a number word. Numbers in words alone are no shorter."""
     if len(text) < 15:
         return False
     return not _KNOWN.isdisjoint(text.lower().replace("-", " ").replace(",", " ").replace(".", " ").split())
 
 
 def replace_numbers(text: str, placeholder: str) -> tuple[str, int]:
-    """Replace dictated numbers; returns the text and how many there were.
+    """Replace dictated numbers; return the text and the number of replacements.
 
     >>> replace_numbers("card is four one double one 2 3 four thanks", "[NUMBER]")
     ('card is [NUMBER] thanks', 1)
@@ -82,7 +82,7 @@ def replace_numbers(text: str, placeholder: str) -> tuple[str, int]:
 
 
 def is_bracketed(text: str) -> bool:
-    """Whether an "at" or a "dot" stands in brackets, as in jane(at)mail.example."""
+    """Whether the text has an "at" or a "dot" in brackets, as in jane(at)mail.example."""
     return ("(" in text or "[" in text) and _BRACKETED.search(text) is not None
 
 
@@ -96,7 +96,7 @@ def replace_addresses(text: str, placeholder: str) -> tuple[str, int]:
 
 
 def _digits(run: str) -> int:
-    """How many digits the run stands for; a run without variety ("oh oh oh ...") is a sigh, not a number."""
+    """Count the digits that the run stands for; "oh oh oh ..." (only "oh", "um" or "un") is no number and gives 0."""
     count, times, spoken = 0, 1, set()
     for word in _PART.findall(run.lower()):
         if word in _REPEATS:

@@ -1,4 +1,4 @@
-"""Sum one session up as it stands at one place in event order."""
+"""Summarise one session as of one place in event order."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _NONE = Session("", 0, 0, 0, 0.0)
 
 
 def session_knowledge(known: int, latest: int) -> int:
-    """Messages known up to the session's end, and above them all corrections known of this customer.
+    """Combine the messages known up to the session's end with all corrections known of this customer.
 
-    A correction may part or join sessions, so counting only those before the session's end could let its version fall.
+    Corrections fill the higher bits. All of them count, because a correction can split or join sessions: with only
+    those before the session's end, the version could decrease.
 
     >>> session_knowledge(known=5, latest=9 + 2 * REVISED) == 5 + 2 * REVISED
     True
@@ -30,8 +31,8 @@ def session_update(
 ) -> SessionUpdate:
     """Make the row of the fold's session.
 
-    Version is 2 x knowledge, plus one once closed (or taken back): a closed row outdoes the open row that knew as
-    much, and gives way to anything that knows more.
+    Its version is 2 x knowledge, plus 1 once it is closed or deleted: a closed row replaces the open row with equal
+    knowledge, and any row with more knowledge replaces the closed row.
     """
     session = fold.session or _NONE
     trajectory = fold.trajectory

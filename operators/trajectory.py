@@ -1,8 +1,8 @@
-"""Fold a customer's scores into slope, shift, volatility and change points, one message after the other.
+"""Fold a customer's scores into slope, shift, volatility and change points, one message at a time in event order.
 
-Scores and weights arrive as integers in units of 1e-4 (see `entry.py`); what leaves is rounded to 1e-4. Every
-formula stands in a function of its own and cites the definition that it implements (section 9 of the mission
-anchors: Genesys cut points for the trend, one-sided CUSUM of Page 1954). The fold runs in event order.
+Scores and weights are integers in units of 1e-4 on input (see `entry.py`); results are rounded to 1e-4. Each formula
+has its own function, which cites the definition that it implements (section 9 of the mission anchors: Genesys cut
+points for the trend, one-sided CUSUM of Page 1954).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Outcome = Literal["recovered", "soured", "steady", "unknown"]
 
 
 class Trajectory(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the customer's messages of one session add up to."""
+    """Running values over the customer's messages in one session."""
 
     messages: int = 0
     negatives: int = 0
     positives: int = 0
     tag_counts: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 0)
     scored: int = 0
-    """Messages that were sure enough to count."""
+    """Number of messages with a weight above 0."""
     weight: int = 0
     weighted: int = 0
     """Sums of w and of w x s over the scored messages."""
@@ -57,10 +57,10 @@ class Trajectory(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def observe(
     before: Trajectory, entry: Entry, level: float, carried: float, under_ms: int, parameters: Parameters
 ) -> Trajectory:
-    """Take in the customer's next message in event order.
+    """Add the customer's next message in event order.
 
-    `level` is the interaction's level after this message, `carried` the customer's at the start of the session,
-    `under_ms` the time below the threshold so far.
+    `level` is the level of the interaction after this message, `carried` the customer level at the start of the
+    session, `under_ms` the time that the customer level has been below its threshold so far.
     """
     if not entry.weight:
         return _unscored(before, entry, level, under_ms)
@@ -98,7 +98,7 @@ def observe(
 
 
 def late_message(before: Trajectory, entry: Entry) -> Trajectory:
-    """Take in a message whose place is settled: only what adds up in any order moves."""
+    """Add a late message, whose place is settled: only sums and counts that do not depend on the order change."""
     return msgspec.structs.replace(
         before,
         messages=before.messages + 1,
@@ -111,9 +111,9 @@ def late_message(before: Trajectory, entry: Entry) -> Trajectory:
 
 
 def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
-    """Put a corrected point in the place of an old one; weight 0 leaves nothing of it.
+    """Replace an old point with a corrected one; a corrected point of weight 0 is removed.
 
-    The slope follows at the customer's next message.
+    The slope is computed again only at the customer's next message.
     """
     points = tuple([new if point == old else point for point in before.points if point != old or new.weight])
     return msgspec.structs.replace(
@@ -125,7 +125,7 @@ def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
 
 
 def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) -> tuple[float, bool]:
-    """One-sided CUSUM: C <- max(0, C + (base - s) - slack), alarm above the limit, then reset (section 9.3).
+    """One-sided CUSUM: C <- max(0, C + (base - s) - slack); above the limit it alarms and restarts at 0 (section 9.3).
 
     >>> step_cusum(0.5, score=-0.9, base=0.0, parameters=Parameters())
     (0.0, True)
@@ -146,13 +146,13 @@ def volatility(trajectory: Trajectory) -> float:
 
 
 def shift(trajectory: Trajectory) -> float:
-    """Mean of the last quarter minus mean of the first, in [-2, 2]."""
+    """Mean score of the last quarter of the messages minus that of the first quarter, in [-2, 2]."""
     begin, end = quarters(trajectory.bins)
     return round((end - begin) * SCALE) / SCALE
 
 
 def outcome(begin: float, end: float, scored: int, parameters: Parameters) -> Outcome:
-    """Say how a session went; with fewer than four scored messages nothing is known.
+    """Classify how a session went; "unknown" with fewer than four scored messages.
 
     >>> outcome(-0.6, 0.3, scored=8, parameters=Parameters())
     'recovered'
@@ -166,7 +166,7 @@ def outcome(begin: float, end: float, scored: int, parameters: Parameters) -> Ou
 
 
 def _unscored(before: Trajectory, entry: Entry, level: float, under_ms: int) -> Trajectory:
-    """Counts, low point and time under: all that a message without weight moves."""
+    """Add a message without weight: it changes only counts, the low point and the time below the threshold."""
     lower = level < before.low
     return msgspec.structs.replace(
         before,

@@ -1,8 +1,8 @@
-"""`Event` to `Utterance`: cleaned for its channel, redacted, its people pseudonymous. Nothing raw gets past here.
+"""Turn an `Event` into an `Utterance`: text cleaned for its channel and redacted, people replaced by pseudonyms.
 
-Identifiers are data too: a mail's message id holds an address, a telephony call id often the caller's number. Event
-and interaction ids pass as they are only when nothing in them looks like a person's; else a keyed hash stands for
-them, the same one each time.
+No raw personal data leaves this module. Identifiers can hold personal data too: a mail's message id holds an address,
+a telephony call id often the caller's number. Event and interaction ids are kept only when nothing in them looks
+personal; otherwise a keyed hash, always the same for the same id, replaces them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from operators.records import Event, Origin, Rating, Reason, RedactedText, Rejec
 from operators.redact import redact
 
 AcousticAllowed = Callable[[str, str], bool]
-"""(tenant, region) -> whether timing of speech may be used."""
+"""Function of tenant and region: whether timing of speech may be used."""
 
 _SCALES = {"csat5": (3, 2), "nps": (5, 5), "ces7": (4, 3)}
 """Middle and half width of each scale."""
@@ -32,18 +32,18 @@ _PARTS = re.compile(r"[_.:/#\-]+")
 _LETTERED_ID = re.compile(r"[A-Za-z]{5}\d|[A-Za-z]{2}\d{6}|\d{4}")
 _LONG_RUN = re.compile(r"[0-9](?:[_.:/#\-]?[0-9]){8,}")
 _MOST_BARE_DIGITS = 6
-"""So few digits, and nothing beside them, are a counter: no card, phone number or national id is as short."""
+"""An id with at most this many digits and nothing else is a counter: cards, phone numbers and ids are longer."""
 _COUNTED = re.compile(r"(?:[A-Za-z]{2,24}[_.:/#\-])*(?:[0-9]{1,6}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\Z")
-"""Words and a number, or a UUID: what most producers send. It spares new ids, as those of events are, a search."""
+"""Words and a number, or a UUID, as most producers send. Saves the search for ids that are always new, as of events."""
 _REGION = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z]{1,8}){0,2}(?:-[0-9]{1,2})?\Z")
 
 
 def forbid_acoustic(_tenant: str, _region: str) -> bool:
-    """The default: nobody's silence is measured."""
+    """Default of `AcousticAllowed`: timing of speech is never used."""
     return False
 
 
-def accept(  # the arguments of the steps that it joins
+def accept(  # its arguments are those of the steps that it runs
     payload: bytes | None,
     origin: Origin,
     now_ms: int,
@@ -51,10 +51,10 @@ def accept(  # the arguments of the steps that it joins
     default_region: str = "US",
     acoustic_allowed: AcousticAllowed = forbid_acoustic,
 ) -> Utterance | Rejected:
-    """`decode`, `clean` and `to_utterance` in one; a failure inside is a `Rejected` without a word of the record.
+    """Run `decode`, `clean` and `to_utterance`; a failure gives a `Rejected` that holds no text of the record.
 
-    Cleaning and redaction run libraries over text of strangers: whatever one of them raises must cost one record,
-    not the job.
+    Cleaning and redaction run libraries over untrusted text: any exception of theirs must reject one record only and
+    must not stop the job.
     """
     event = decode(payload, origin, now_ms)
     if isinstance(event, Rejected):
@@ -77,19 +77,19 @@ def to_utterance(
     default_region: str = "US",
     acoustic_allowed: AcousticAllowed = forbid_acoustic,
 ) -> Utterance:
-    """Redact the cleaned text, and replace everybody's ids.
+    """Redact the cleaned text, and replace the ids of people with pseudonyms.
 
-    `default_region` (two letters) reads phone numbers where the event names no region.
+    `default_region` (two letters) is the country of phone numbers where the event names no region.
     """
     tenant, spoken = event.tenant, event.channel == "voice"
     queue, region, language = _labels(event.queue, event.region, event.language)
     text, redactions = RedactedText(""), 0
-    if cleaned.text and event.kind != "retracted":  # what was taken back is not kept, whatever the producer sends along
+    if cleaned.text and event.kind != "retracted":  # a retraction keeps no text, even if the producer sends some
         text, redactions = redact(cleaned.text, country(event.region, default_region), dictated=spoken)
     acoustic = event.acoustic
     if acoustic is not None and (event.speaker != "customer" or not acoustic_allowed(tenant, event.region)):
         acoustic = None
-    # In the order of the record, as in `score.to_message`: so many keywords would be slow.
+    # By position, as in `score.to_message`, because a call with so many keywords is slow.
     return Utterance(
         tenant,
         _safe_id(identity, tenant, event.event_id),
@@ -117,7 +117,7 @@ def to_utterance(
 
 
 def _on_unit_scale(rating: Rating) -> float:
-    """A survey answer in [-1, 1]: csat5 (v - 3) / 2, nps (v - 5) / 5, ces7 (v - 4) / 3."""
+    """Map a survey answer to [-1, 1]: csat5 (v - 3) / 2, nps (v - 5) / 5, ces7 (v - 4) / 3."""
     middle, half = _SCALES[rating.scale]
     return max(-1.0, min(1.0, (rating.value - middle) / half))
 
@@ -128,10 +128,10 @@ def _safe_id(identity: Identity, tenant: str, value: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def is_impersonal(value: str) -> bool:
-    """Whether an identifier can be shown: plain signs, and nothing of a person in it.
+    """Whether an identifier can be kept: it has only plain characters and nothing personal in it.
 
-    UUIDs and long hexadecimal tokens are machine-made. Of the rest, nine digits in a row (separators do not count)
-    or anything that redaction would take out of a text make it personal.
+    UUIDs and long hexadecimal tokens are machine-made, so they are ignored. What remains is personal if it has nine
+    digits in a row (separators do not count), or anything that redaction would remove from a text.
 
     >>> [is_impersonal(value) for value in ("chat-0042", "6fd1a2f0-1c3b-4a58-9d1e-2b4c6d8e0f11")]
     [True, True]
@@ -145,7 +145,7 @@ def is_impersonal(value: str) -> bool:
     rest = _MACHINE_MADE.sub("", value)
     if _LONG_RUN.search(rest):
         return False
-    # Words alone ("call", "order") say what is counted; only with them gone does the rest speak for itself.
+    # Words ("call", "order") only name what is counted, so remove them before the test.
     parts = [part for part in _PARTS.split(rest) if len(part) == 1 or not part.isalpha()]
     digits = "".join(parts)
     if digits.isdecimal() and len(digits) <= _MOST_BARE_DIGITS:
@@ -155,11 +155,11 @@ def is_impersonal(value: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _labels(queue: str, region: str, language: str) -> tuple[str, str, str]:
-    """Queue, region and language without anything personal.
+    """Return queue, region and language without personal data.
 
-    Some installations name mailboxes and direct lines as queues, so their names are redacted; a region or a language
-    that does not look like one is dropped, and languages get one spelling. Few combinations occur: they are worked out
-    once.
+    Queue names are redacted, because some installations use mailboxes and direct lines as queues. A region or a
+    language that does not look like one becomes empty, and languages get one spelling. Few combinations occur, so
+    results are cached.
     """
     return (
         str(redact(" ".join(queue.split()))[0]),

@@ -1,1 +1,1 @@
-"""The demo: the real job on embedded parts, lifelike traffic, a live wallboard, and an account of what happened."""
+"""The demo: the real job on embedded parts, lifelike traffic, a live wallboard, and a check of what was written."""

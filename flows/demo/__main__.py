@@ -43,14 +43,14 @@ Exit status: 0 when all adds up; 1 when a record is unexplained, a rule family n
 
 
 REST_S = 6.0
-"""Seconds without a record after which the play is over; longer than an epoch, so that the wall is drawn before."""
+"""Seconds without a record after which the traffic is over; longer than an epoch, so that the wall is drawn before."""
 LONGEST_PAUSE_S = 150.0
-"""Seconds of event time in which nobody at all may be talking."""
+"""Longest gap in the traffic in which no record is sent, in seconds of event time."""
 FOREVER_S = 3600.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; return the exit status."""
     asked = parser().parse_args(argv)
     console = Console(highlight=False, soft_wrap=True)
     begun = time.monotonic()
@@ -126,7 +126,10 @@ def _demo(asked: argparse.Namespace, console: Console) -> list[str]:
 def _play(
     asked: argparse.Namespace, console: Console, parts: Stack, books: Books
 ) -> tuple[list[traffic.Scene], list[int], bool]:
-    """Play one round, or rounds until Ctrl-C: the first round's scenes, the seeds, and whether a round was whole."""
+    """Play one round, or rounds until Ctrl-C.
+
+    Return the first round's scenes, the seeds, and whether at least one round was played to its end.
+    """
     plain = asked.plain or os.environ.get("CI") == "true"
     shown = Console(highlight=False, soft_wrap=True, force_terminal=False) if plain else console
     wall = Wall(parts.client, parts.gauges.latencies)
@@ -160,7 +163,7 @@ def _round(sent: list[traffic.Sent], speed: float, shown: Console, wall: Wall, p
 
 
 def _finished(player: Player, parts: Stack, books: Books) -> bool:
-    """Whether all was sent and read; raises when a part failed."""
+    """Whether all records were sent and read; raises `DemoError` when a part failed."""
     parts.job.check()
     if player.is_alive():
         return False

@@ -1,4 +1,4 @@
-"""After the play: what was sent against what was written. Whatever does not add up is a problem, in one sentence."""
+"""Compare what the demo sent with what was written; each difference is a problem, described in one sentence."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNION ALL SELECT concat(excerpt, '\\n', reason, '\\n', queue) FROM undertone.esc
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store holds at the end."""
+    """Counts of what the store holds at the end."""
 
     rows: int
     said: int
@@ -42,15 +42,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     customers: int
     rejects: Mapping[str, int]
     families: Mapping[str, int]
-    """Escalations raised, by family of rules."""
+    """Number of escalations raised, by rule family."""
     suppressed: int
     sessions: int = 0
-    """Sessions that are over."""
+    """Closed sessions."""
     open: int = 0
     recovered: int = 0
     soured: int = 0
     leaks: int
-    """Pieces of planted personal data that were found in the store."""
+    """Number of pieces of planted personal data found in the store."""
 
 
 def take(client: Client, planted: Sequence[str]) -> Account:
@@ -78,7 +78,7 @@ def take(client: Client, planted: Sequence[str]) -> Account:
 
 
 def problems(account: Account, books: Books, families: Iterable[str]) -> list[str]:
-    """What does not add up, one sentence each; empty when all is well."""
+    """Return one sentence for each difference between sent and written; empty when there is none."""
     return [
         *_rejects(account.rejects, books.expected_rejects),
         *_rows(account.rows, books.rows),
@@ -106,5 +106,5 @@ def _rows(found: int, expected: int) -> list[str]:
 
 
 def families_of(rules: Any) -> set[str]:
-    """Families of the rules in a parsed rules file: what must rise at least once."""
+    """Families of the rules in a parsed rules file; the demo must raise an alert of each."""
     return {rule["family"] for rule in rules["rules"]}

@@ -1,4 +1,4 @@
-"""The job's own figures, from its Prometheus endpoint: how much it has read, and how long messages take."""
+"""Read the job's metrics from its Prometheus endpoint: how much it has read, and its latency."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from infra.wallboard import Latency
 HISTOGRAMS = {"undertone_row_latency_seconds": "to row", "undertone_escalation_latency_seconds": "to escalation"}
 
 Buckets = list[tuple[float, float]]
-"""Upper bound in seconds, and how many observations lie at or below it; ascending."""
+"""(upper bound in seconds, number of observations at or below it), ascending."""
 Sample = tuple[str, dict[str, str], float]
 
 
 class Gauges:
-    """Reads `http://127.0.0.1:port/metrics`; a job that does not answer has no figures."""
+    """Reads `http://127.0.0.1:port/metrics`; without an answer, all figures are empty or 0."""
 
     def __init__(self, port: int) -> None:
         self._address = f"http://127.0.0.1:{port}/metrics"
 
     def reading(self) -> bool:
-        """Whether the job is up and has its partitions."""
+        """Whether the job is running and has its partitions."""
         return any(name == "undertone_kafka_lag_records" for name, _, _ in self._samples())
 
     def records_read(self) -> int:
@@ -31,11 +31,11 @@ class Gauges:
         return int(sum(value for name, _, value in self._samples() if name == "undertone_records_read_total"))
 
     def open_sessions(self) -> int:
-        """Sessions that are not over yet."""
+        """Sessions that are still open."""
         return int(sum(value for name, _, value in self._samples() if name == "undertone_open_sessions"))
 
     def latencies(self) -> tuple[Latency, ...]:
-        """Percentiles since the job started, from Kafka's timestamp on."""
+        """Latency percentiles since the job started, measured from Kafka's timestamp."""
         samples = list(self._samples())
         found = ((title, cumulated(samples, f"{name}_bucket")) for name, title in HISTOGRAMS.items())
         return tuple(
@@ -57,7 +57,7 @@ class Gauges:
 
 
 def cumulated(samples: list[Sample], name: str) -> Buckets:
-    """Buckets of one histogram, added up over its labels; of tables only the messages count.
+    """Add up the buckets of one histogram over its labels; with a label `table`, only `scored_events` counts.
 
     >>> cumulated([("x_bucket", {"le": "0.1"}, 3.0), ("x_bucket", {"le": "+Inf"}, 4.0)], "x_bucket")
     [(0.1, 3.0), (inf, 4.0)]

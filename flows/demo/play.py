@@ -1,7 +1,7 @@
-"""Send traffic into Kafka at many times its natural speed, and keep the books of what was sent.
+"""Send traffic to Kafka at many times its natural speed, and record what was sent.
 
-Event time runs `speed` times as fast as the wall clock, and begins in the past, so that it never runs ahead of now. A
-further round goes on where the one before ended, which is near now: from then on traffic comes in real time.
+Event time runs `speed` times as fast as the wall clock; it begins in the past, so that it never passes the present.
+The next round starts where the last one ended, which is near now: from then on, traffic is sent in real time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAD = timedelta(minutes=MINUTES + 2)
 
 
 class Producer(Protocol):
-    """What is needed of a Kafka producer; that of `confluent_kafka` has it."""
+    """The methods of a Kafka producer that are used here; `confluent_kafka.Producer` has them."""
 
     def produce(self, topic: str, value: bytes, key: bytes) -> None:
         """Queue a record."""
@@ -33,7 +33,7 @@ class Producer(Protocol):
         """Serve callbacks."""
 
     def flush(self, timeout: float) -> int:
-        """Wait for delivery; how many are left."""
+        """Wait for delivery; return the number of undelivered records."""
 
 
 class _Identity(msgspec.Struct):
@@ -42,7 +42,7 @@ class _Identity(msgspec.Struct):
 
 
 class Books:
-    """What was sent: how much, what of it must come out as rows, and what must be refused, by reason."""
+    """What was sent: the number of records, the events that must become rows, and the refusals expected by reason."""
 
     def __init__(self) -> None:
         self.sent = 0
@@ -73,7 +73,7 @@ class Books:
 
 
 class Player(threading.Thread):
-    """Plays traffic in the background; `error` holds what stopped it, None when all is well."""
+    """Sends traffic in the background; `error` holds the exception that stopped it, or None."""
 
     def __init__(
         self, producer: Producer, topic: str, sent: Iterable[traffic.Sent], speed: float, books: Books
@@ -85,14 +85,14 @@ class Player(threading.Thread):
         self._halt = threading.Event()
 
     def run(self) -> None:
-        """Send everything, each record when its time has come."""
+        """Send every record at its time."""
         try:
             self._play()
         except Exception as error:
             self.error = error
 
     def stop(self) -> None:
-        """Send no more; returns once the thread has ended."""
+        """Stop sending, and return once the thread has ended."""
         self._halt.set()
         self.join()
 
@@ -118,7 +118,7 @@ def round_of_traffic(
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     after: datetime | None = None,
 ) -> tuple[list[traffic.Scene], list[traffic.Sent], datetime]:
-    """One round that begins `LEAD` before now, or `after`: who plays what, the records in sending order, its end."""
+    """Make one round that begins at `after`, or `LEAD` before now; return its scenes, records and end time."""
     start = now() - LEAD if after is None else after
     scenes = traffic.plan(seed, customers, start, MINUTES)
     return scenes, list(traffic.generate(seed, customers, start, MINUTES)), start + timedelta(minutes=MINUTES)

@@ -1,6 +1,7 @@
-"""The embedded parts of the demo and the job itself, which runs as a process of its own just as it does for real.
+"""The embedded parts of the demo, and the job, which runs in its own process as in production.
 
-This process holds the mock Kafka; the HTTP front owns the embedded store, so that the job can write and the wall read.
+The mock Kafka runs in this process. The HTTP front owns the embedded store, so that the job can write to it while the
+wallboard reads.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from infra.store import open_store
 
 TOPICS = {"undertone.events": 4, "undertone.escalations": 2, "undertone.dead_letters": 1, "undertone.feedback": 1}
 KEPT_VARIABLES = frozenset({"SCORER", "MODEL_DIR", "RULES", "SCORER_THREADS"})
-"""Settings that a user may change for the demo; all others are the demo's own."""
+"""Settings that the demo takes from the user's environment; it sets or drops all others."""
 SECONDS = 60.0
-"""How long a part may take to start or to stop."""
+"""Most seconds that a part may take to start or to stop."""
 ROOT = Path(__file__).resolve().parents[2]
 MARK = ".made-by-the-demo"
 
 
 class DemoError(RuntimeError):
-    """A part of the demo failed; the message says which, and where to look."""
+    """A part of the demo failed; the message names the part and its log."""
 
 
 class Child:
-    """`python -m module` as a child process whose output goes to a log file. It ends with its `with` block."""
+    """Runs `python -m module` as a child process until its `with` block ends; its output goes to a log file."""
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._name = arguments[0]
@@ -55,7 +56,7 @@ class Child:
                 cwd=ROOT,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the demo, which then stops its parts in order
+                start_new_session=True,  # only the demo gets Ctrl-C; it then stops its parts in order
             )
 
     def __enter__(self) -> Child:
@@ -86,7 +87,7 @@ class Child:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Ask it to end (SIGTERM) and wait until it has."""
+        """Send SIGTERM and wait until the process has ended."""
         self.check()
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -98,7 +99,7 @@ class Child:
 
 
 class Stack:
-    """All parts, up: where Kafka is, a client of the store, the job and its figures."""
+    """The running parts: Kafka's address, a client of the store, the job and its metrics."""
 
     def __init__(self, brokers: str, client: Client, job: Child, gauges: Gauges) -> None:
         self.brokers = brokers
@@ -109,9 +110,9 @@ class Stack:
 
 @contextmanager
 def stack(folder: Path, idle: float, say: Callable[[str], None]) -> Iterator[Stack]:
-    """Start everything in `folder`, saying what was started; stop what is left at the end.
+    """Start all parts with their files in `folder`, and print each start; at the end, stop the parts that still run.
 
-    `idle` are the seconds without a record after which the job takes its input to be over.
+    `idle` is the number of seconds without a record after which the job treats its input as complete.
     """
     with ExitStack() as parts:
         with told(say, "1/4  Kafka: librdkafka's mock cluster, in this process"):
@@ -153,7 +154,7 @@ def _job(parts: ExitStack, folder: Path, brokers: str, dsn: str, idle: float) ->
 
 
 def job_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The job's environment: ours, without settings meant for a real job, plus the demo's.
+    """Environment of the job: that of this process without settings for a real job, plus the demo's settings.
 
     >>> job_environment({"HOME": "/h", "UNDERTONE_BROKERS": "real:9092", "UNDERTONE_RULES": "r"}, {"EPOCH": "2"})
     {'HOME': '/h', 'UNDERTONE_RULES': 'r', 'UNDERTONE_EPOCH': '2'}
@@ -167,7 +168,7 @@ def job_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[
 
 
 def fresh(folder: Path) -> Path:
-    """Empty the demo's folder; only one that a demo made is touched.
+    """Empty the demo's folder, or create it; a folder that no demo made is not touched.
 
     Raises:
         DemoError: The folder holds something else.
@@ -182,7 +183,7 @@ def fresh(folder: Path) -> Path:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Path]:
-    """Empty the demo's folder, and keep other demos out of it.
+    """Empty the demo's folder, and lock it against other demos.
 
     Raises:
         DemoError: Another demo is using it, or it holds something else.
@@ -204,7 +205,7 @@ def _accepts(port: int) -> bool:
 
 @contextmanager
 def told(say: Callable[[str], None], what: str) -> Iterator[None]:
-    """Say that a step begins, and how long it took."""
+    """Print that a step begins, and then how long it took."""
     say(f"{what} ... ")
     begun = time.monotonic()
     yield

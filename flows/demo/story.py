@@ -1,4 +1,4 @@
-"""One customer's story as the store has it: what was said, the mood after it, and where an escalation rose and why."""
+"""Print one customer's story from the store: the messages, the mood after each, and the escalations with reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from operators.identity import Identity
 from operators.records import Event, Origin
 
 FOLLOWED = ("dead-line", "frozen-account", "lost-results")
-"""Stories worth following, best first: each goes from an angry chat to a call."""
+"""Stories to print, best first: each goes from an angry chat to a call."""
 MARKS = {"raised": ">>", "level_up": ">>", "reminded": ">>", "cleared": "<<", "retracted": "<<"}
 
 TURNS = """
@@ -35,7 +35,7 @@ FROM undertone.escalation_steps FINAL WHERE customer_key = {customer:UInt64} ORD
 
 
 class Client(Protocol):
-    """What is needed of a ClickHouse client."""
+    """The part of a ClickHouse client that is used here."""
 
     def query(self, query: str, parameters: Mapping[str, Any]) -> Any:
         """Run a SELECT; the answer has `result_rows`."""
@@ -57,7 +57,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 def choose(scenes: Sequence[traffic.Scene]) -> traffic.Scene:
-    """The scene to follow: the best of `FOLLOWED` that is played, else the first."""
+    """Choose the scene to print: the first story of `FOLLOWED` that was played, else the first scene."""
     played = {scene.story.name: scene for scene in reversed(scenes)}
     return next((played[name] for name in FOLLOWED if name in played), scenes[0])
 
@@ -73,7 +73,7 @@ def customer_key(scene: traffic.Scene, secret: str) -> int:
 
 
 def transcript(client: Client, customer: int) -> Table:
-    """Each turn with the mood after it, and escalations under the turn that raised them."""
+    """Make a table of the turns with the mood after each, and each escalation below the turn that raised it."""
     turns = [Turn(*row) for row in client.query(TURNS, parameters={"customer": customer}).result_rows]
     steps: dict[str, list[Text]] = {}
     for event_ids, *step in client.query(STEPS, parameters={"customer": customer}).result_rows:
@@ -95,7 +95,7 @@ def transcript(client: Client, customer: int) -> Table:
 
 
 def _turn(turn: Turn) -> tuple[Text, Text]:
-    """Mood and words; only words of the customer move the mood."""
+    """Return mood and words; the mood is shown only for the customer's words, because only they change it."""
     if turn.kind != "utterance":
         return Text(""), Text(f"({turn.kind})", style=FAINT)
     if turn.speaker != "customer":

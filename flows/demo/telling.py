@@ -1,4 +1,4 @@
-"""What the demo says at the end: the account in a table, one customer's story, and how to ask for more."""
+"""What the demo prints at the end: a table of results, one customer's story, and example queries."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _lines(taken: Account, books: Books, latencies: Sequence[Latency], planted: 
 
 
 def follow(console: Console, client: Any, scenes: Sequence[traffic.Scene], secret: str) -> None:
-    """Print the transcript of the story worth following."""
+    """Print the transcript of one customer's story."""
     scene = story.choose(scenes)
     key = story.customer_key(scene, secret)
     console.print(Rule(f"One customer's story: {scene.story.industry}, customer {key:016x}"))
@@ -69,7 +69,7 @@ def follow(console: Console, client: Any, scenes: Sequence[traffic.Scene], secre
 
 
 def how_to_query(console: Console, folder: Path) -> None:
-    """Print commands that work: the wall once more, and SQL on what was written."""
+    """Print commands that can be copied: the wallboard again, and SQL queries on the store."""
     python = ".venv/bin/python" if Path(".venv/bin/python").exists() else sys.executable
     store = (folder / "store").resolve()
     console.print(Rule("Ask it yourself"))
@@ -80,7 +80,7 @@ def how_to_query(console: Console, folder: Path) -> None:
 
 
 def query_command(python: str, store: Path, question: str) -> str:
-    """A shell command that puts one question to the store.
+    """Return a shell command that runs one query on the store.
 
     >>> query_command("python", Path("/s"), "SELECT 1").endswith('"SELECT 1"')
     True

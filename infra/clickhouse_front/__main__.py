@@ -1,4 +1,4 @@
-"""Command: serve an embedded store over ClickHouse's HTTP interface."""
+"""Serve an embedded store over ClickHouse's HTTP interface."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ before it is sent; a client that leaves does not stop its query. For more, run a
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command until SIGTERM or Ctrl-C; returns the exit status."""
+    """Run the command until SIGTERM or Ctrl-C; return the exit status."""
     asked = _parser().parse_args(argv)
     try:
         front = Front(
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-remote",
         action="store_true",
-        help="serve other addresses too: no TLS, who knows the password can write; only in a private network",
+        help="serve other addresses too; without TLS, and anyone with the password can write: private networks only",
     )
     return parser
 

@@ -1,7 +1,8 @@
-"""Handles to the embedded engine, and one request on one of them.
+"""Run requests on handles of the embedded engine.
 
-Handles are independent sessions on the same data: a request borrows one, applies its database and settings, and puts
-the settings back. A client with a session id keeps a handle of its own while it is among the last used.
+Handles are independent sessions on the same data: a request borrows one, applies its database and settings, and
+resets the settings to their defaults. A client with a session id keeps its own handle, until 32 other sessions have
+been used since.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ MAX_SESSIONS = 32
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement as HTTP brought it."""
+    """One statement of an HTTP request."""
 
     sql: bytes
-    """The statement, with inline data behind `FORMAT X` when it is an insert."""
+    """The statement; for an insert, inline data may follow `FORMAT X`."""
     data: bytes = b""
-    """Data of an insert whose statement came in the address."""
+    """The request body, as data of an insert whose statement is in the address."""
     database: str = ""
     format: str = "TabSeparated"
     settings: Mapping[str, str] = {}
@@ -43,14 +44,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Result bytes and the format that they are in."""
+    """Result bytes and their format."""
 
     body: bytes
     format: str
 
 
 class EngineError(Exception):
-    """The engine's own message, `Code: N. DB::Exception: ...`."""
+    """The engine refused a request; holds the engine's own message, `Code: N. DB::Exception: ...`."""
 
     @property
     def code(self) -> int:
@@ -60,7 +61,7 @@ class EngineError(Exception):
 
 
 class _Handle:
-    """One connection to the engine; one request at a time."""
+    """One connection to the engine; it runs one request at a time."""
 
     def __init__(self, address: str) -> None:
         self._connection = chdb.connect(address)
@@ -72,7 +73,7 @@ class _Handle:
             self._use(request.database or "default")
             with self._applied(request.settings):
                 return self._execute(request)
-        except Exception as error:  # the engine raises several kinds; its message has ClickHouse's code
+        except Exception as error:  # the engine raises several types; the message has ClickHouse's code
             message = str(error)
             raise EngineError(message[max(0, message.find("Code: ")) :].strip()) from None
 
@@ -130,7 +131,7 @@ class _Handle:
 
 
 class Engine:
-    """The data at one path; `handles` requests run at the same time."""
+    """The data at one path; at most `handles` reading and `handles` other requests without a session run at once."""
 
     def __init__(self, path: str, handles: int = 4) -> None:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -160,7 +161,7 @@ class Engine:
             self._give_back(handle, request.read_only)
 
     def close(self) -> None:
-        """Close every handle; the path is then free for another process."""
+        """Close every handle, so that another process can open the path."""
         with self._changed:
             handles = [*self._free[False], *self._free[True], *self._sessions.values()]
             self._free = {False: [], True: []}
@@ -206,5 +207,5 @@ class Engine:
 
 
 def query(engine: Engine, sql: str) -> Any:
-    """Rows of a query as JSON objects, for tests and checks."""
+    """Return the rows of a query as JSON objects, for tests and checks."""
     return json.loads(engine.run(Request(sql=sql.encode(), format="JSON")).body)["data"]

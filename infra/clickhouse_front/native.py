@@ -1,8 +1,8 @@
 """The few blocks of ClickHouse's Native format that the engine does not write itself.
 
-The embedded engine writes Native at protocol revision 0. A client that speaks a newer revision asks for the server's
-revision first and decodes what follows at that revision, so its greeting is answered by hand, at the revision that it
-asked for, with the revision 0.
+The embedded engine writes Native at protocol revision 0. A client with a newer revision first asks for the server's
+revision and decodes later answers at that revision. So this module answers that first query itself: it encodes the
+answer at the client's revision, and the answer names revision 0.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _CUSTOM_SERIALISATION_SINCE = 54454
 
 
 def varint(value: int) -> bytes:
-    r"""Unsigned LEB128.
+    r"""Encode a number as unsigned LEB128.
 
     >>> varint(300)
     b'\xac\x02'
@@ -30,13 +30,13 @@ def varint(value: int) -> bytes:
 
 
 def text(value: str) -> bytes:
-    """A length-prefixed string."""
+    """Encode a string with its length in front."""
     raw = value.encode()
     return varint(len(raw)) + raw
 
 
 def header(columns: Sequence[tuple[str, str]]) -> bytes:
-    r"""A block without rows at revision 0: clients learn the columns of an empty result from it.
+    r"""Encode a block without rows at revision 0, which tells clients the columns of an empty result.
 
     >>> header([("a", "UInt8")])
     b'\x01\x00\x01a\x05UInt8'
@@ -45,7 +45,7 @@ def header(columns: Sequence[tuple[str, str]]) -> bytes:
 
 
 def greeting(display_name: str, version: str, timezone: str, revision: int) -> bytes:
-    """Answer to `GREETING`, encoded at `revision`, saying that all that follows is at revision 0."""
+    """Encode the answer to `GREETING` at `revision`; it says that later answers are at revision 0."""
     info = b"\x01\x00\x02" + struct.pack("<i", -1) + b"\x00" if revision >= _BLOCK_INFO_SINCE else b""
     custom = b"\x00" if revision >= _CUSTOM_SERIALISATION_SINCE else b""
     columns = (

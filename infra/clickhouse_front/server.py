@@ -1,4 +1,4 @@
-"""The HTTP side: requests of ClickHouse's interface in, the engine's answers out, on loopback."""
+"""The HTTP server: it takes requests of ClickHouse's HTTP interface and returns the engine's answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TRANSPORT: Final = frozenset(
         "enable_http_compression",
     }
 )
-"""Options of the HTTP interface itself; all others but `param_*` are settings."""
+"""Options of the HTTP interface itself; all other options, except `param_*`, are settings."""
 _STATUS: Final = {
     **dict.fromkeys((60, 81, 36), 404),
     **dict.fromkeys((164, 497), 403),
@@ -55,16 +55,16 @@ _STATUS: Final = {
 
 
 class Access(msgspec.Struct, frozen=True):
-    """Who may do what. An empty password lets everybody on this machine in."""
+    """Who may do what. With an empty password, the server asks for none."""
 
     password: str = ""
     readers: tuple[str, ...] = ("grafana",)
-    """Users who can only read."""
+    """Users who may only read."""
     loopback_only: bool = True
 
 
 class RefusedError(Exception):
-    """The request is answered with this status and this text."""
+    """The request is refused; the answer has this status and this text."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -72,12 +72,12 @@ class RefusedError(Exception):
 
 
 class Front:
-    """The server in threads of this process; as a context manager it serves between enter and exit.
+    """The server, which runs in threads of this process; in a `with` block it serves until the end of the block.
 
     Args:
-        path: Folder of the embedded store. This process owns it from now on.
-        port: 0 takes a free one.
-        host: Anything but loopback is refused unless `allow_remote`.
+        path: Folder of the embedded store. This process owns it until `close`.
+        port: Port to listen on; 0 means a free one.
+        host: Address to listen on; only a loopback address, unless `allow_remote`.
     """
 
     def __init__(
@@ -111,14 +111,14 @@ class Front:
         self._server.serve_forever(poll_interval=0.1)
 
     def close(self) -> None:
-        """Stop answering and let go of the data."""
+        """Stop the server and close the store."""
         self._server.shutdown()
         self._server.server_close()
         self.engine.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection."""
+    """Handles the requests of one connection."""
 
     engine: Engine
     access: Access
@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Nothing: statements may hold what logs must not."""
+        """Log nothing, because statements may hold personal data."""
 
     def _answer(self) -> None:
         try:
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refusal.status, f"{refusal}\n".encode(), "TabSeparated", code=516)
         except EngineError as error:
             self._send(_STATUS.get(error.code, 500), f"{error}\n".encode(), "TabSeparated", code=error.code)
-        except (ValueError, RuntimeError, zlib.error) as error:  # of sizes, base64, UTF-8 and compressed bodies
+        except (ValueError, RuntimeError, zlib.error) as error:  # from sizes, base64, UTF-8 and compressed bodies
             self.close_connection = True
             message = f"Code: 62. DB::Exception: Not a request that is understood: {error}\n"
             self._send(400, message.encode(), "TabSeparated", code=62)
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(413, "the body is larger than this front takes: insert in smaller blocks")
 
     def _check_origin(self) -> None:
-        """A web page must not reach the store through its visitor's browser."""
+        """Refuse requests from web pages, which could otherwise reach the store through their visitor's browser."""
         if not self.access.loopback_only:
             return
         host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
@@ -212,10 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise RefusedError(403, "this front answers programs on its own machine only")
 
     def _check_user(self, options: Mapping[str, str]) -> bool:
-        """Whether the user may only read.
+        """Check the password, and return whether the user may only read.
 
         Raises:
-            RefusedError: wrong password.
+            RefusedError: The password is wrong.
         """
         user = self.headers.get("X-ClickHouse-User") or options.get("user", "")
         password = self.headers.get("X-ClickHouse-Key") or options.get("password", "")
@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         return user in self.access.readers
 
     def _send(self, status: int, body: bytes, format_: str, *, code: int = 0, query_id: str = "") -> None:
-        """Head and body in one write: two would cost a delayed acknowledgement of 40 ms."""
+        """Send header and body in one write, because two writes would cost a delayed acknowledgement of 40 ms."""
         head = {
             "Content-Type": "application/octet-stream" if format_ == "Native" else "text/plain; charset=UTF-8",
             "Content-Length": str(len(body)),
@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def decompress(raw: bytes, encoding: str) -> bytes:
-    """Undo a Content-Encoding. Clients send several LZ4 frames or gzip members in a row: all of them count."""
+    """Undo a Content-Encoding. Clients may send several LZ4 frames or gzip members in a row; all are decoded."""
     if encoding in {"", "identity"}:
         return raw
     out = bytearray()

@@ -1,1 +1,1 @@
-"""A real Apache Kafka broker out of Apache's own jars: `python -m infra.kafka --help`."""
+"""A real Apache Kafka broker, run from Apache's own jars: `python -m infra.kafka --help`."""

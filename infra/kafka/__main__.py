@@ -20,7 +20,7 @@ PASSWORD = "KAFKA_PASSWORD"  # noqa: S105 - the variable that holds it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out one order; returns the exit status."""
+    """Run one subcommand; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.order(options))
@@ -72,7 +72,7 @@ def _login(options: argparse.Namespace) -> Login | None:
 
 
 def _told(broker: KafkaBroker) -> str:
-    """Where it runs, and what clients have to be told besides."""
+    """Describe the broker's address and the other settings that clients need, without the password."""
     settings = {name: value for name, value in broker.client_settings.items() if name != "sasl.password"}
     return f"Kafka runs at {broker.bootstrap_servers}" + "".join(f"\n  {n}={v}" for n, v in settings.items())
 

@@ -1,7 +1,7 @@
 """Fetch, start and stop one Kafka broker in KRaft mode (broker and controller in one process), on loopback.
 
-For tests, for demos of the real thing, and for machines without containers. One broker, no replication: not for
-production.
+For tests, for demos with a real broker, and for machines without containers. There is one broker and no replication,
+so do not use it in production.
 """
 
 from __future__ import annotations
@@ -86,11 +86,12 @@ def _properties(port: int, controller_port: int, data: Path, login: Login | None
 
 
 class KafkaBroker:
-    """One broker, running for the length of a `with` block or until `stop`.
+    """One broker, which runs for the length of a `with` block or until `stop`.
 
-    `data` is made when missing, and kept: a broker started on it again has its topics. `port` 0 takes a free one.
-    With a `login` it listens with TLS and SASL only; `client_settings` are then what a client needs. The login of the
-    first start on `data` stays. It dies with the process that started it, unless `background` says that it shall not.
+    The folder `data` is created when missing, and kept: a broker that is started on it again has its topics. `port` 0
+    means a free port. With a `login` the broker accepts TLS and SASL only; `client_settings` then holds what a client
+    needs. The user and password of the first start on `data` remain valid. The broker is killed when the process that
+    started it ends, unless `background` is set.
     """
 
     def __init__(self, data: Path, port: int = 0, login: Login | None = None, *, background: bool = False) -> None:
@@ -104,12 +105,12 @@ class KafkaBroker:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Address of the broker, as clients want it."""
+        """Address of the broker, in the form of the client setting `bootstrap.servers`."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def client_settings(self) -> dict[str, str]:
-        """Settings of librdkafka that clients need besides the address."""
+        """Settings of librdkafka that clients need in addition to the address."""
         return self.login.client_settings(self.data) if self.login else {}
 
     @property
@@ -176,7 +177,7 @@ class KafkaBroker:
         return "\n".join(logs)
 
     def admin(self) -> AdminClient:
-        """A client for administration, silent about a broker that is not there yet."""
+        """Make an admin client, which logs nothing while the broker does not answer yet."""
         return AdminClient(
             {
                 **self.client_settings,
@@ -187,8 +188,8 @@ class KafkaBroker:
         )
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Make a topic and wait until it can be used."""
-        admin = self.admin()  # kept alive until the answer is there
+        """Create a topic and wait until it can be used."""
+        admin = self.admin()  # keep a reference until the answer arrives
         admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
 
     def stop(self, seconds: float = 30.0) -> None:

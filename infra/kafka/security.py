@@ -1,7 +1,7 @@
-"""A lock for the broker's door: TLS with a certificate that it signs itself, and one login by SCRAM-SHA-512.
+"""Security of the local broker: TLS with a self-signed certificate, and one login by SCRAM-SHA-512.
 
-For tests of secured clients and for trying settings out, not for production: certificate and key are made with the
-JDK's keytool in the broker's data folder and lie there beside their password.
+For testing secured clients and trying out settings, not for production: the JDK's keytool makes certificate and key
+in the broker's data folder, and the password of the key is a constant in this module.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _DAYS: Final = "30"
 
 
 class CertificateError(RuntimeError):
-    """keytool could not make a certificate; the message holds what it said."""
+    """keytool could not make a certificate; the message holds its output."""
 
 
 class Login(msgspec.Struct, frozen=True):
-    """Who may connect, clients and broker alike."""
+    """The one user who may connect; the broker itself uses it too."""
 
     user: str
     password: str
 
     def format_arguments(self) -> list[str]:
-        """What `StorageTool format` needs to know the login before the broker's first start."""
+        """Arguments of `StorageTool format` that store the login before the broker's first start."""
         return ["--add-scram", f"{MECHANISM}=[name={self.user},password={self.password}]"]
 
     def client_settings(self, folder: Path) -> dict[str, str]:
-        """Settings of librdkafka that open the door of the broker with its data in `folder`."""
+        """Settings of librdkafka for clients of the broker with its data in `folder`."""
         return {
             "security.protocol": LISTENER,
             "sasl.mechanism": MECHANISM,
@@ -43,7 +43,7 @@ class Login(msgspec.Struct, frozen=True):
         }
 
     def broker_settings(self, folder: Path) -> dict[str, str]:
-        """Broker settings for a listener that takes this login only, over TLS only."""
+        """Broker settings for a listener that accepts only this login, over TLS only."""
         jaas = (
             "org.apache.kafka.common.security.scram.ScramLoginModule required"
             f' username="{self.user}" password="{self.password}";'
@@ -61,12 +61,12 @@ class Login(msgspec.Struct, frozen=True):
 
 
 def authority(folder: Path) -> Path:
-    """Certificate that clients have to trust: the broker's own, signed by itself."""
+    """Path of the certificate that clients must trust: the broker's own, self-signed one."""
     return folder / "ca.pem"
 
 
 def make_certificate(keytool: str, folder: Path) -> None:
-    """Make a certificate for 127.0.0.1 and localhost, once. Takes some seconds."""
+    """Make a certificate for 127.0.0.1 and localhost if there is none; this takes some seconds."""
     if authority(folder).is_file():
         return
     (folder / "broker.p12").unlink(missing_ok=True)

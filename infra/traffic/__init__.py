@@ -1,10 +1,10 @@
 """Lifelike traffic: invented customers of eight industries, who talk over five channels. Deterministic by seed.
 
-    generate    conversations in sending order, with what goes wrong in life: duplicates, late and malformed records
-    planted     every piece of personal data that `generate` puts in, to look for it where it must not be
+    generate    conversations in sending order, with typical faults: duplicates, late and malformed records
+    planted     every piece of personal data that `generate` inserts, to search outputs for leaks
     bulk        a fast stream for benchmarks
 
-Nothing here knows the pipeline: it writes the wire contract `undertone.event/1` as a producer would.
+The generator does not depend on the pipeline: it writes the wire contract `undertone.event/1`, as a producer would.
 """
 
 from infra.traffic.bulk import bulk

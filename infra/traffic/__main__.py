@@ -1,4 +1,4 @@
-"""Command: write lifelike traffic as JSON lines, or play it into Kafka."""
+"""Write lifelike traffic as JSON lines, or send it to Kafka."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ EPILOG = """examples:
   python -m infra.traffic --brokers localhost:9092 --speed 1  play half an hour of conversations as they would happen
   python -m infra.traffic --planted                         personal data of these customers, to grep outputs for
 
-The same --seed and --start give the same bytes. Malformed records go into Kafka only: a line of a file could not hold
-all of them. The key of each record is the customer's id. A Kafka that wants a login or TLS is told by the job's own
-UNDERTONE_KAFKA_* variables (docs/data-engineers.md)."""
+The same --seed and --start give the same bytes. Malformed records are sent to Kafka only, because some of them cannot
+be written as a line of text. The key of each record is the customer's id. Where Kafka requires a login or TLS, set the
+job's own UNDERTONE_KAFKA_* variables (docs/data-engineers.md)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +65,7 @@ def share(text: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command; 0 when all was written, 1 when Kafka did not take it."""
+    """Run the command; return 0 when all records were written, 1 when Kafka refused one."""
     asked = parser().parse_args(argv)
     if asked.planted:
         print("\n".join(traffic.planted(asked.seed, asked.customers)))
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
     sent = _paced(_stream(asked), asked.speed)
     try:
         count = _produce(_kafka(asked.brokers, environ), asked.topic, sent) if asked.brokers else _write(sent)
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` has closed the pipe
         sys.stderr.close()
         return 0
     except (SettingsError, KafkaSettingsError, NotSentError) as error:
@@ -92,7 +92,7 @@ def _stream(asked: argparse.Namespace) -> Iterator[traffic.Sent]:
 
 
 def _kafka(brokers: str, environ: Mapping[str, str]) -> Settings:
-    """How to get into Kafka: login and certificates as the job has them, UNDERTONE_KAFKA_*."""
+    """Settings for Kafka, with login and certificates from the job's own variables UNDERTONE_KAFKA_*."""
     return structs.replace(Settings.from_env(environ), brokers=brokers)
 
 

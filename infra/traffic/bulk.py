@@ -1,4 +1,4 @@
-"""A fast stream for benchmarks: the texts of the stories, cut up beforehand so that an event costs a few joins."""
+"""A fast stream for benchmarks: events of the stories are encoded once, so that each event costs a few joins."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from infra.traffic.people import letters
 from infra.traffic.stage import timestamp
 
 POOL_CUSTOMERS = 400
-"""People whose conversations are cut up; their events are the pool that the stream draws from."""
+"""Number of people whose events form the pool that the stream draws from."""
 TURNS = 12
-"""Events of one interaction before the customer's next one begins."""
+"""Events per interaction, after which the customer's next interaction begins."""
 _HOLES = ("\ue000", "\ue001", "\ue002", "\ue003")
-"""Private-use characters that stand where id, customer, interaction and time go."""
+"""Private-use characters as placeholders for event id, interaction, customer and time."""
 
 Pieces = tuple[bytes, bytes, bytes, bytes, bytes]
 
@@ -26,8 +26,8 @@ Pieces = tuple[bytes, bytes, bytes, bytes, bytes]
 def bulk(seed: int, n: int, customers: int, start: datetime | None = None, step_ms: int = 1) -> Iterator[Sent]:
     """Yield `n` well-formed events of `customers` people, in event order, `step_ms` apart.
 
-    Every event is another one (own id); texts repeat. Without `start` the last event happens about now, and only
-    then does the stream depend on more than its arguments.
+    Every event has its own id; texts repeat. Without `start` the last event happens about now; with it, the stream
+    depends on nothing but the arguments.
     """
     begin = int((start or datetime.now(timezone.utc)).timestamp() * 1000)
     at_ms = begin if start else begin - n * step_ms

@@ -1,4 +1,4 @@
-"""Many customers at once: who plays which story when, and what goes wrong on the way to Kafka."""
+"""Traffic of many customers: who plays which story when, and which records are late, repeated or malformed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from infra.traffic.script import Story, stories
 from infra.traffic.stage import Stage, Timed
 
 LATE_MS = (20_000, 110_000)
-"""How much later a delayed record is sent: still within the default allowed lateness of 120 s."""
+"""Shortest and longest delay of a late record; within the default allowed lateness of 120 s."""
 TOO_LATE_MS = (150_000, 260_000)
 TOO_LATE_SHARE = 0.2
 CALM_WEIGHT = 4
-"""Past the first round through all stories, calm ones come this much more often, as in life."""
+"""After every story was played once, calm ones are this many times as likely as the others, as in real life."""
 
 
 class Sent(NamedTuple):
-    """One Kafka record, in sending order. The key is the customer's, so that a customer stays in one partition."""
+    """One Kafka record and when it is sent. The key is the customer's id, so that a customer stays in one partition."""
 
     at_ms: int
     key: bytes
@@ -33,7 +33,7 @@ class Sent(NamedTuple):
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """Who plays what, from when."""
+    """One customer who plays one story from a start time."""
 
     who: Person
     story: Story
@@ -42,10 +42,10 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 def plan(seed: int, customers: int, start: datetime, minutes: float, tenant: str = "demo") -> list[Scene]:
-    """Cast the stories: each customer plays one, spread over the time so that it ends within it where it can.
+    """Give each customer a story and a start, chosen so that the story ends within `minutes` where possible.
 
-    The first customers play the stories that show most, one each; with at least as many customers as there
-    are stories every one is played.
+    The first customers play one story each, in the order of `stories()`; with at least as many customers as stories,
+    every story is played.
     """
     rng = Random(f"plan/{seed}")
     start_ms = int(start.timestamp() * 1000)
@@ -78,14 +78,14 @@ def generate(
     duplicates: float = 0.01,
     tenant: str = "demo",
 ) -> Iterator[Sent]:
-    """Conversations of many customers in sending order, deterministic by seed and `start`.
+    """Yield conversations of many customers in sending order, deterministic by seed and `start`.
 
     Args:
         seed: Equal seeds give equal traffic.
-        customers: How many people; each plays one story (4-20 minutes of event time).
-        start: When the first of them may begin, aware.
-        minutes: Everybody begins early enough to end within this, stories longer than it excepted.
-        malformed: Share of records added that must be refused, in [0, 1].
+        customers: Number of people; each plays one story (4-20 minutes of event time).
+        start: Earliest start of a story; an aware datetime.
+        minutes: Every story starts early enough to end within this time, unless it is longer.
+        malformed: Number of added records that must be refused, as a share of the good ones, in [0, 1].
         late: Share of records sent out of order, in [0, 1]; a fifth of them later than the allowed 120 s.
         duplicates: Share of records sent twice, in [0, 1].
         tenant: Tenant of all events.
@@ -117,5 +117,5 @@ def _delay(rng: Random, late: float) -> int:
 
 
 def planted(seed: int, customers: int) -> list[str]:
-    """Personal data of all customers of `generate` with this seed: none of it may be found in any output."""
+    """Personal data of all customers that `generate` makes with this seed; none of it may appear in any output."""
     return sorted({value for n in range(customers) for value in person(seed, n).personal().values()})

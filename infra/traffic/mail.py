@@ -1,4 +1,4 @@
-"""What surrounds the words of an e-mail: quoted text, signature, disclaimer, HTML; and auto-replies."""
+"""Make e-mails from a customer's words: add quoted text, signature, disclaimer and HTML; also make auto-replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEVICES = ("Sent from my iPhone", "Sent from my Galaxy", "Get Outlook for Androi
 
 
 def letter(rng: Random, words: str, sender: Person, previous: str, brand: str) -> tuple[str, dict[str, str]]:
-    """Dress the customer's words as a mail: text and attributes (`content_type`, `subject`)."""
+    """Make a mail from the customer's words; return its text and attributes (`content_type`, `subject`)."""
     parts = [words, "", *_signature(rng, sender)]
     if rng.random() < 0.3:
         parts += ["", rng.choice(DISCLAIMERS)]
@@ -33,7 +33,7 @@ def letter(rng: Random, words: str, sender: Person, previous: str, brand: str) -
 
 
 def auto_reply(words: str, sender: Person) -> tuple[str, dict[str, str]]:
-    """An answer that no person wrote, marked as RFC 3834 asks."""
+    """Make an automatic answer, marked as RFC 3834 requires."""
     text = f"{words}\n\n{sender.first} {sender.last}"
     return text, {
         "content_type": "text/plain",

@@ -1,4 +1,4 @@
-"""Records that a consumer must refuse, each with the reason it must be refused for (`operators.records.Reason`)."""
+"""Records that a consumer must refuse, each with the expected reason (`operators.records.Reason`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 Fields = dict[str, Any]
-"""The wire event as a mapping, on its way to becoming JSON."""
+"""The wire event as a mapping, before it is encoded as JSON."""
 
 
 def _with(**changes: object) -> Callable[[Fields], bytes]:
@@ -44,9 +44,9 @@ KINDS: tuple[tuple[str, Callable[[Fields], bytes]], ...] = (
 
 
 def spoil(event: Fields, turn: int) -> tuple[bytes, str]:
-    """Make the `turn`-th malformed record from a good one: its bytes, and the expected reason.
+    """Make the `turn`-th malformed record from a good one; return its bytes and the expected reason.
 
-    The kinds take turns, so that each occurs before one repeats.
+    The kinds rotate, so that each occurs before one repeats.
 
     >>> spoil({"schema": "undertone.event/1"}, 7)
     (b'', 'empty')

@@ -1,9 +1,9 @@
-"""Invented people with valid-looking personal data: numbers from ranges kept for tests and fiction.
+"""Invented people with valid-looking personal data, from ranges reserved for tests and fiction.
 
-Cards pass the Luhn check and IBANs their mod-97 check, because redaction must find what is valid. Phone numbers
-come from the blocks that Ofcom and NANPA keep for drama; mail addresses from example.com and its kin. National
-insurance numbers have prefixes that HMRC gives to no person; social security numbers are of areas from which none was
-given out before 2011, when their meaning ended.
+Cards pass the Luhn check and IBANs the mod-97 check, because redaction must find valid numbers. Phone numbers come
+from the blocks that Ofcom and NANPA reserve for drama, mail addresses from example.com, .org and .net. National
+insurance numbers have prefixes that HMRC gives to no person; social security numbers have area numbers that were
+never assigned before 2011, when area numbers lost their meaning.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 CARD_PREFIXES = ("411111", "400005", "555555", "510510")
 OFFICE_PREFIXES = ("MW", "NC", "PP", "PY", "PZ")
 LETTERS = "bcdfghjkmnpqrstvwxz"
-"""Ids are written in these letters: without digits no id can be taken for a phone or card number."""
+"""Ids consist of these letters, because an id without digits cannot be mistaken for a phone or card number."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -67,11 +67,11 @@ class Person(msgspec.Struct, frozen=True):
     account: str
     """A long number without check digits."""
     token: str
-    """What the link in a mail proves; letters alone, so that only the address tells it from a word."""
+    """Secret in the customer's link; letters only, so that only the address around it shows that it is no word."""
 
     @property
     def link(self) -> str:
-        """An address that is personal for what follows the question mark."""
+        """A web address with a personal token in its query."""
         return f"https://my.example.com/start?token={self.token}"
 
     @property
@@ -80,7 +80,7 @@ class Person(msgspec.Struct, frozen=True):
         return " ".join(DIGITS[int(digit)] for digit in self.card if digit.isdigit())
 
     def personal(self) -> dict[str, str]:
-        """All that must not be found in any output, by kind."""
+        """Personal data that must not appear in any output, by kind."""
         fields = (
             *("customer_id", "mail", "phone", "card", "iban", "handle", "spoken_card"),
             *("national_id", "account", "token"),
@@ -98,7 +98,7 @@ def person(seed: int, number: int) -> Person:
     first, last = rng.choice(FIRST), rng.choice(LAST)
     region = rng.choice(("GB", "US"))
     tag = letters(rng.getrandbits(40))
-    papers = Random(f"person/{seed}/{number}/papers")  # of its own, so that more papers change nobody's name
+    papers = Random(f"person/{seed}/{number}/papers")  # separate, so that new papers do not change names
     return Person(
         number=number,
         customer_id=f"cust-{tag}-{letters(number)}",
@@ -119,7 +119,7 @@ def person(seed: int, number: int) -> Person:
 
 
 def letters(number: int) -> str:
-    """Write a number in letters alone, for ids.
+    """Write a number with letters only, for ids.
 
     >>> letters(0), letters(18), letters(19)
     ('b', 'z', 'cb')

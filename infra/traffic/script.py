@@ -1,7 +1,7 @@
-"""Story scripts: what people say, written by hand, one file an industry in `stories/`.
+"""Story scripts: what people say, written by hand, one file per industry in `stories/`.
 
-    brand: Northbeam @northbeam          who is called; fills {brand} and {at}
-    == name | topic | shows=angry,wait   begins a story; `shows` is what a watcher of the demo should look for
+    brand: Northbeam @northbeam          the company that customers contact; fills {brand} and {at}
+    == name | topic | shows=angry,wait   begins a story; `shows` lists what the demo should show in it
     @chat                                a new interaction on that channel
     c: one way | another way             the customer says one of these; `a:` the agent, `b:` a bot, `auto:` mail
                                          that no person wrote
@@ -31,7 +31,7 @@ _LINE = re.compile(r"(c|a|b|auto|r): *(.+)")
 
 
 class ScriptError(ValueError):
-    """A story file has a line that means nothing; the message names file and line."""
+    """A story file has an invalid line; the message names file and line."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -45,7 +45,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct, frozen=True):
-    """One storyline: what is said and done, in order."""
+    """One story: everything that is said and done, in order."""
 
     name: str
     industry: str
@@ -87,7 +87,7 @@ def parse(text: str, industry: str) -> Iterator[Story]:
     """Read the stories of one file.
 
     Raises:
-        ScriptError: A line means nothing, or a story has no name.
+        ScriptError: A line is invalid.
     """
     brand = at = ""
     head: tuple[str, str, frozenset[str]] | None = None
@@ -123,7 +123,7 @@ def _seconds(text: str) -> float:
 
 @cache
 def stories() -> tuple[Story, ...]:
-    """All stories; those that show the most come first, then by file and place in it."""
+    """Return all stories: those with the most entries in `shows` first, then in the order of files and lines."""
     every = [
         story for path in sorted(FOLDER.glob("*.txt")) for story in parse(path.read_text(encoding="utf-8"), path.stem)
     ]

@@ -1,4 +1,4 @@
-"""Play one story by one person: the events of its turns, with the timing and the slips of real conversations."""
+"""Turn one story, played by one person, into events, with the timing and the mistakes of real conversations."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from infra.traffic.script import Step, Story
 
 SCHEMA = "undertone.event/1"
 PAUSES = {"chat": (14, 50), "voice": (5, 14), "email": (80, 170), "social": (45, 150), "survey": (10, 30)}
-"""Seconds between turns, from and to, by channel."""
+"""Shortest and longest pause between turns in seconds, by channel."""
 STRAY = ("did you feed the cat", "are we out of milk?", "omw, get me a coffee", "lol look at this", "see you at 6 then")
-"""Sent to the wrong window, and taken back."""
+"""Messages typed into the wrong window, which their author then retracts."""
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
 Fields = dict[str, Any]
-"""The wire event as a mapping, on its way to becoming JSON."""
+"""The wire event as a mapping, before it is encoded as JSON."""
 
 
 class Timed(msgspec.Struct, frozen=True):
-    """An event and when its source sends it (milliseconds; never before it happened)."""
+    """An event and the time at which its source sends it, in milliseconds; never before it happened."""
 
     at_ms: int
     fields: Fields
 
 
 class Stage:
-    """One story being played; `events` holds what was sent so far, in the order in which it happened."""
+    """Plays one story; `events` holds the events so far, in the order in which they happened."""
 
     def __init__(self, rng: Random, who: Person, story: Story, start_ms: int, run: str, tenant: str) -> None:
         """Set the clock to `start_ms`; `run` makes ids differ between runs."""
@@ -103,12 +103,12 @@ class Stage:
         self._event("utterance", "customer", text=text, attributes=attributes)
 
     def _auto(self, words: str) -> None:
-        """An auto-reply of the customer's own mail system; only e-mail has them."""
+        """Send an auto-reply of the customer's own mail system; stories have them on e-mail only."""
         text, attributes = mail.auto_reply(words, self._who)
         self._event("utterance", "customer", text=text, attributes=attributes)
 
     def _speak(self, words: str) -> None:
-        """A recogniser sends what it heard so far, then the final transcript as a revision of the same event."""
+        """Send a transcript; sometimes a partial one first, with the final one as a revision of the same event."""
         spoken = words.split()
         length_ms = 320 * len(spoken)
         confidence = round(self._rng.uniform(0.82, 0.98), 2)
@@ -198,7 +198,7 @@ class Stage:
         self._clock += 1000 * self._rng.uniform(low, high)
 
     def _fill(self, text: str) -> str:
-        """Put the person's particulars, and one of the choices, in the place of each pair of braces."""
+        """Replace each pair of braces with the person's own value, or with one of the choices in it."""
         who, story, rng = self._who, self._story, self._rng
         slots = {
             "name": who.first, "agent": who.agent, "city": who.city, "mail": who.mail, "phone": who.phone,
@@ -212,7 +212,7 @@ class Stage:
 
 
 def timestamp(at_ms: int) -> str:
-    """RFC 3339 in UTC.
+    """Format a time in milliseconds as RFC 3339 in UTC.
 
     >>> timestamp(1_750_000_000_123)
     '2025-06-15T15:06:40.123Z'

@@ -1,4 +1,4 @@
-"""The terminal wallboard: reads the store's views, draws with rich. `python -m infra.wallboard --help` tells how."""
+"""The terminal wallboard: reads the store's tables and draws them with rich. See `python -m infra.wallboard --help`."""
 
 from infra.wallboard.live import watch
 from infra.wallboard.picture import save_picture

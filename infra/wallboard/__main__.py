@@ -1,4 +1,4 @@
-"""Command: the wallboard over a running job's store."""
+"""Command that shows the wallboard from a running job's store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ It only reads. An embedded store (chdb:///path) has one owner: look at it this w
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; return the exit status."""
     asked = _parser().parse_args(argv)
     console = Console()
     try:

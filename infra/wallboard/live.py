@@ -1,4 +1,4 @@
-"""Keep the wall on the screen, or, where there is no screen, say the main figures in a line now and then."""
+"""Show the wall on a terminal and keep it up to date; without a terminal, print the main figures every 5 seconds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from infra.wallboard.render import clock, render
 from infra.wallboard.snapshot import Snapshot
 
 LINE_EVERY = 5.0
-"""Seconds between lines where there is no screen."""
+"""Seconds between lines when there is no terminal."""
 
 
 def watch(console: Console, snapshot: Callable[[], Snapshot], done: Callable[[], bool], refresh: float = 1.0) -> None:
-    """Show the wall until `done`, drawing every `refresh` seconds. Plain lines when not on a terminal or under CI."""
+    """Show the wall until `done`, and draw it every `refresh` seconds. Without a terminal, print plain lines."""
     if console.is_terminal and not console.is_dumb_terminal:
         with Live(console=console, screen=True, auto_refresh=False) as live:
             while not done():
@@ -32,7 +32,7 @@ def watch(console: Console, snapshot: Callable[[], Snapshot], done: Callable[[],
 
 
 def line(shot: Snapshot) -> str:
-    """The main figures in one line.
+    """Return the main figures in one line.
 
     >>> line(Snapshot())
     'waiting for the first message'

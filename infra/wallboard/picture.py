@@ -1,4 +1,4 @@
-"""The wall as an SVG picture, for pages and reports."""
+"""Save the wall as an SVG picture, for pages and reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.wallboard.render import render
 from infra.wallboard.snapshot import Snapshot
 
 _WEB_FONT = re.compile(r"@font-face\s*\{[^}]*\}\s*")
-"""A picture must not load anything from elsewhere; a monospace font is on every machine."""
+"""Removed, because the picture must not load anything from the web; every machine has a monospace font."""
 
 
 def save_picture(shot: Snapshot, path: Path, width: int = 132, height: int = 40) -> None:

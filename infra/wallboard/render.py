@@ -1,6 +1,6 @@
-"""Draw a snapshot for a terminal. Colour never carries meaning alone: signs, words and arrows do.
+"""Draw a snapshot for a terminal. Signs, words and arrows carry the meaning, never colour alone.
 
-Colours are those of Okabe and Ito, which people with colour-blindness tell apart.
+The colours are those of Okabe and Ito, which colour-blind people can distinguish.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ARROWS = {
 }
 ROUTES = {"agent": "cue to agent", "supervisor": "to supervisor"}
 WIDE = 110
-"""Columns from which queues and conversations stand side by side."""
+"""Fewest columns with which queues and conversations are shown side by side."""
 
 
 def render(shot: Snapshot, width: int = 100, height: int = 40) -> RenderableType:
@@ -33,8 +33,8 @@ def render(shot: Snapshot, width: int = 100, height: int = 40) -> RenderableType
 
     Args:
         shot: What to show.
-        width: Columns of the terminal, from 60.
-        height: Lines of the terminal; below 24 the wall is cut off at the end.
+        width: Columns of the terminal, at least 60.
+        height: Lines of the terminal; with fewer than 24, the end of the wall is cut off.
     """
     wide = width >= WIDE
     free = max(9, height - (10 if wide else 12))
@@ -51,7 +51,7 @@ def render(shot: Snapshot, width: int = 100, height: int = 40) -> RenderableType
 
 
 def clock(at_ms: int) -> str:
-    """Event time as a wall clock shows it, in UTC.
+    """Format an event time as hours, minutes and seconds in UTC.
 
     >>> clock(1_750_000_000_000)
     '15:06:40'
@@ -60,7 +60,7 @@ def clock(at_ms: int) -> str:
 
 
 def mood(level: float) -> Text:
-    """A level with its sign and colour.
+    """Format a level with its sign and a colour.
 
     >>> mood(-0.512).plain
     '-0.51'
@@ -69,7 +69,7 @@ def mood(level: float) -> Text:
 
 
 def bar(share: float, cells: int = 8) -> Text:
-    """A share as a bar.
+    """Draw a share as a bar.
 
     >>> bar(0.5).plain
     '████····'
@@ -80,7 +80,7 @@ def bar(share: float, cells: int = 8) -> Text:
 
 
 def trend_of_queue(queue: Queue) -> Text:
-    """Which way the negative share goes: up is worse.
+    """Show how the share of negative messages changes; up is worse.
 
     >>> trend_of_queue(Queue(name="q", messages=9, negative=0.6, before=0.3)).plain
     '↑ worse'
@@ -173,7 +173,7 @@ def _alerts(alerts: tuple[Alert, ...], raised: int, wide: bool) -> Table:
 
 
 def _what(alert: Alert, style: str, wide: bool) -> Text:
-    """What it is and for whom, why, and the words that raised it: two lines, or three on a narrow terminal."""
+    """Family and route, reason, and the words that raised the alert: two lines, or three on a narrow terminal."""
     state = "" if alert.state == "active" else f" ({alert.state})"
     text = Text(f"{alert.family}{state}", style=style)
     route = ROUTES.get(alert.route, alert.route)
@@ -185,7 +185,7 @@ def _what(alert: Alert, style: str, wide: bool) -> Text:
 
 
 def flat(text: str) -> str:
-    r"""Put a text on one line, without characters that would move the cursor.
+    r"""Put a text on one line, and remove characters that would move the cursor.
 
     >>> flat("one\n two\x1b[2J")
     'one two[2J'

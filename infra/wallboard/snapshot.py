@@ -1,4 +1,4 @@
-"""What the wall shows at one moment: plain numbers, so that drawing needs no database and reading no terminal."""
+"""The contents of the wall at one moment, as plain values: `render` needs no database, `store` needs no terminal."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     messages: int
-    """Customer messages."""
+    """Number of customer messages."""
     negative: float
-    """Share of them that are negative, in [0, 1]."""
+    """Share of these messages that are negative, in [0, 1]."""
     before: float | None
-    """The same share in the quarter of an hour before; None when nobody wrote then."""
+    """The same share in the quarter of an hour before; None when there were no messages then."""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """One customer in an open session."""
 
     customer: str
-    """First digits of the pseudonym."""
+    """First 8 hex digits of the pseudonym."""
     queue: str
     path: tuple[str, ...]
-    """Channels in order."""
+    """Channels in event order."""
     level: float
     """Customer level, in (-1, 1)."""
     trend: str
     """Trend class of `Turn.trend`."""
     messages: int
     alert: int
-    """Highest level of an active escalation of the customer, 0 for none."""
+    """Highest level of the session's active escalations; 0 when there is none."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """One escalation as it stands."""
+    """One escalation in its current state."""
 
     at_ms: int
     family: str
@@ -47,11 +47,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     customer: str
     reason: str
     excerpt: str
-    """Redacted."""
+    """Redacted text of the triggering message."""
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """How long messages take, in milliseconds."""
+    """Percentiles of one latency, in milliseconds."""
 
     name: str
     p50: float
@@ -62,12 +62,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The wall at one moment."""
 
     at_ms: int = 0
-    """Event time that the wall has reached; 0 before the first message."""
+    """Newest event time in the store; 0 before the first message."""
     messages: int = 0
     customers: int = 0
     redactions: int = 0
     rate: float | None = None
-    """Messages a second of wall time; None when not measured."""
+    """Messages per second of wall-clock time; None when not measured."""
     latencies: tuple[Latency, ...] = ()
     queues: tuple[Queue, ...] = ()
     conversations: tuple[Conversation, ...] = ()
@@ -75,4 +75,4 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Newest first."""
     raised: int = 0
     rejected: tuple[tuple[str, int], ...] = ()
-    """Dead letters by reason, most first."""
+    """Number of dead letters by reason, most frequent first."""

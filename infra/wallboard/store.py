@@ -1,7 +1,8 @@
-"""Read the wall's numbers from the store. Five small queries over what was written in the last hour of event time.
+"""Read the contents of the wall from the store, with six queries.
 
-"Now" is the newest event time in the store, so that the wall also shows a replay of last week. Escalations show the
-words and the reason that raised them, whatever became of them since.
+Queues and conversations cover the last 15 minutes of event time. "Now" is the newest event time in the store, so that
+the wall also works for a replay of last week. Alerts show the words and the reason that raised them, also after they
+have changed state.
 """
 
 from __future__ import annotations
@@ -82,16 +83,16 @@ SELECT reason, count() AS n FROM undertone.dead_letters FINAL GROUP BY reason OR
 
 
 class Client(Protocol):
-    """What is needed of a ClickHouse client; `clickhouse_connect` clients have it."""
+    """The part of a ClickHouse client that is used here; `clickhouse_connect` clients have it."""
 
     def query(self, query: str) -> Any:
         """Run a SELECT; the answer has `result_rows`."""
 
 
 class Wall:
-    """Takes snapshots of the store, and measures the rate from one to the next.
+    """Takes snapshots of the store, and measures the message rate between two snapshots.
 
-    `latencies` is asked at each snapshot; tables know when a row was scored but not when it could be read.
+    `latencies` is called for each snapshot, because the tables hold when a row was scored, not when it became readable.
     """
 
     def __init__(self, client: Client, latencies: Callable[[], tuple[Latency, ...]] = tuple) -> None:
@@ -100,7 +101,7 @@ class Wall:
         self._before: tuple[float, int] | None = None
 
     def snapshot(self) -> Snapshot:
-        """Read the wall as it stands."""
+        """Read the current contents of the wall."""
         at_ms, messages, customers, redactions = self._rows(TOTALS)[0]
         return Snapshot(
             at_ms=max(0, at_ms),

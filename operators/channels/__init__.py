@@ -1,4 +1,4 @@
-"""One file a channel: an event's text as its platform delivers it, to the words that its author meant.
+"""Clean an event's text: from what the platform delivers to the words that the author wrote. One module per channel.
 
 >>> from datetime import datetime, timezone
 >>> from operators.records import Event
@@ -35,5 +35,5 @@ _NOTHING = Cleaned(text="")
 
 
 def clean(event: Event) -> Cleaned:
-    """Clean the event's text by the rules of its channel; an event without text stays without."""
+    """Clean the event's text by the rules of its channel; an event without text stays empty."""
     return _CLEAN[event.channel](event) if event.text else _NOTHING

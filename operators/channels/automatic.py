@@ -1,7 +1,7 @@
-"""Automatic answers of mail systems: notices of absence, receipts, bounces. They say nothing of anybody's mood.
+"""Recognise automatic answers of mail systems: notices of absence, receipts, bounces. They say nothing about mood.
 
-A mail that is taken for one is lost, and losing an angry mail is far worse than scoring a notice. So a header has to
-say it, or a subject as only mail systems write it, or words that are about nothing else.
+A mail that is recognised as automatic is not scored, and missing an angry mail is far worse than scoring a notice. So
+the evidence must be a header, a subject that only mail systems write, or a text about nothing else.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 BEGINNING = 300
-"""Characters in which a notice says what it is."""
+"""Number of characters at the start of a notice in which it says what it is."""
 LONGEST = 2000
-"""Characters; no notice has as many."""
+"""Most characters of a notice; a longer mail is none."""
 LONGEST_NAME = 3
-"""Words in a row that may be a name."""
+"""Most words of a clause that may be a name."""
 
 _REPLY = (
     r"auto(?:matic(?:ally)?|mated)?[ -]?(?:reply|response|answer)|out of (?:the )?office|ooo"
@@ -29,7 +29,7 @@ _NOTICE_SUBJECT = re.compile(
     r"|mail delivery failed: returning message to sender|returned mail: see transcript)",
     re.IGNORECASE,
 )
-"""As mail systems write it; nobody begins a complaint so."""
+"""Subjects of mail systems; no complaint begins like this."""
 _SUBJECT = re.compile(rf"\s*\[?(?:{_REPLY}|auto(?:mat\w+)?|on (?:vacation|annual leave)|abwesend)\b", re.IGNORECASE)
 _BOUNCED_SUBJECT = re.compile(
     r"\s*(?:undeliver(?:able|ed)|unzustellbar|delivery failure|mail delivery (?:failed|subsystem)|returned mail|read:)",
@@ -60,7 +60,7 @@ _LEAVE = (
     r"|\bich bin (?:derzeit |zurzeit |zur zeit |momentan |aktuell |bis |ab |vom ).{0,60}?im urlaub"
     r"|\bje suis (?:actuellement |présentement )?en congés?\b"
 )
-"""Customers are on leave as well: a notice says besides until when."""
+"""Customers write this too, so a notice must also say when the author is back."""
 _DAYS = r"\d|mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|may|june?\b|july?\b|aug|sep|oct|nov|dec|next|tomorrow"
 _TAGE = r"\d|mo|di|mi|do|fr|sa|so|jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez"
 _BACK = (
@@ -94,18 +94,18 @@ _ABOUT = re.compile(
     r"|\bje (?:vous )?répondrai\b|\bvotre (?:message|courriel|e-?mail)\b|\ben cas d['\u2019]urgence\b",
     re.IGNORECASE,
 )
-"""What notices speak of."""
+"""Topics of notices."""
 _CLAUSES = re.compile(r"[.!?;](?=\s|$)|,\s|\n|\s(?:and|but|und|aber|et|mais|y|pero|maar)\s", re.IGNORECASE)
 _HINTS = (
     *("out of", "away from", "auto", " leave", "vacation", "holiday", "not reply", "abwesend", "nicht im"),
     *("außer haus", "im urlaub", "absent", "en congé", "oficina", "fuori ", "afwezig", "aanwezig", "kantoor"),
     *("kontoret", "escritório", "poza biurem"),
 )
-"""One of these is in every phrase of a notice; most mails have none and are spared the patterns."""
+"""Each phrase of a notice holds one of these; most mails hold none, so the slower patterns need not run on them."""
 
 
 def declared(headers: dict[str, str]) -> bool | None:
-    """Whether its headers say that a machine wrote the mail (RFC 3834 and older customs); None when they do not tell.
+    """Whether the headers say that a machine wrote the mail (RFC 3834 and older headers); None when they say nothing.
 
     >>> declared({"auto_submitted": "auto-replied"}), declared({"precedence": "list"}), declared({"subject": "Help"})
     (True, False, None)
@@ -120,7 +120,7 @@ def declared(headers: dict[str, str]) -> bool | None:
 
 
 def is_notice(subject: str) -> bool:
-    """Whether a subject alone tells an automatic answer.
+    """Whether the subject alone shows an automatic answer.
 
     >>> is_notice("Automatic reply: your invoice"), is_notice("Automatic reply is all I get")
     (True, False)
@@ -129,7 +129,7 @@ def is_notice(subject: str) -> bool:
 
 
 def sounds_automatic(text: str, subject: str, *, hinted: bool = False) -> bool:
-    """Whether the words, perhaps with the subject or with another hint, tell an automatic answer.
+    """Whether the text, with the help of the subject or another hint (`hinted`), shows an automatic answer.
 
     >>> sounds_automatic("I am on holiday until 5 May. Please contact Jo.", "")
     True
@@ -149,7 +149,7 @@ def sounds_automatic(text: str, subject: str, *, hinted: bool = False) -> bool:
 
 
 def _says_nothing_else(text: str) -> bool:
-    """Whether all that stands there is what notices speak of, or a name."""
+    """Whether every clause of the text is a topic of notices or a name."""
     return all(_ABOUT.search(clause) or _is_name(clause) for part in _CLAUSES.split(text) if (clause := part.strip()))
 
 

@@ -1,4 +1,4 @@
-"""Chat and messengers: entities, tags and markup out; what was emphasised stays, the emphasis signs go."""
+"""Chat and messengers: remove entities, tags and markup; emphasised words stay, the emphasis signs do not."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _STRONG = re.compile(r"(?<![\w*_~`])(\*{1,3}|_{1,3}|~{1,2}|`{1,3})(?=\S)([^\n]{1
 
 
 def clean(event: Event) -> Cleaned:
-    """Plain words of a chat line.
+    """Return the plain words of a chat line.
 
-    Chat lines are the bulk of all traffic: a line without any markup sign is only tidied.
+    Most traffic is chat, so a line without any markup sign takes a fast path and is only tidied.
     """
     text = event.text
     raw = text.encode("utf-8", "replace")
@@ -28,7 +28,7 @@ def clean(event: Event) -> Cleaned:
 
 
 def plain(text: str) -> str:
-    """Text of a line with markup.
+    """Remove the markup from a line.
 
     >>> plain("**Really** <b>bad</b> &amp; [see](https://x.y/z)")
     'Really bad & see'

@@ -1,4 +1,4 @@
-"""What all channels share: the result, and the tidying that none of them can do without."""
+"""Shared by all channels: the result type, and functions that tidy text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from operators.records import Record
 
 _INVISIBLE = re.compile("[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 _JOINER = re.compile("(?<=[!-~])[\u200c\u200d]+(?=[!-~])")
-"""Joiners hold emoji and Indic letters together; between plain letters they only hide words."""
+"""Joiners between ASCII characters, where they only hide words; in emoji and Indic scripts they are needed."""
 _TAG = re.compile(r"</?[A-Za-z][A-Za-z0-9]{0,15}(?:\s[^<>]{0,500})?/?>")
 _BREAK = re.compile(r"<(?:br|/p|/div|/li|/tr|/h[1-6])\b[^<>]{0,100}>", re.IGNORECASE)
 
@@ -19,11 +19,11 @@ class Cleaned(Record, frozen=True, kw_only=True):
 
     text: str
     skipped: str = ""
-    """Why there is nothing to score ("auto_reply", "quoted_only", "empty"); empty when there is."""
+    """Why there is no text to score ("auto_reply", "quoted_only", "empty"); empty when there is some."""
 
 
 def tidy(text: str) -> str:
-    r"""NFC, without invisible characters, single spaces. Costs next to nothing for plain chat lines.
+    r"""Return the text in NFC, without invisible characters and with single spaces; very fast for plain ASCII lines.
 
     >>> tidy(" one\u200b  two\nthree ")
     'one two three'
@@ -38,7 +38,7 @@ def tidy(text: str) -> str:
 
 
 def without_tags(text: str) -> str:
-    r"""HTML tags out, line breaks where they made one.
+    r"""Remove HTML tags; tags that break the line become line breaks.
 
     >>> without_tags("<p>no</p>a < b")
     'no\na < b'
@@ -47,6 +47,6 @@ def without_tags(text: str) -> str:
 
 
 def finished(text: str) -> Cleaned:
-    """The tidied text as a result; nothing left is told as "empty"."""
+    """Return the tidied text as a result; `skipped` is "empty" when no text is left."""
     text = tidy(text)
     return Cleaned(text=text) if text else Cleaned(text="", skipped="empty")

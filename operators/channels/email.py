@@ -1,7 +1,7 @@
-"""Email: only what this author wrote this time. Everything quoted was scored when it was written.
+"""E-mail: keep only the new text of this mail's author, because quoted text was scored when it was first sent.
 
-HTML goes through inscriptis, with quoted blocks taken out of the tree before; what is left is read line by line
-(`quotes.new_text`). Automatic answers say nothing about anybody's mood and are skipped.
+Inscriptis turns HTML into text after quoted blocks are removed from the tree; `quotes.new_text` then reads the text
+line by line. Automatic answers are skipped, because they say nothing about mood.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LAYOUT = ParserConfig(css=CSS_PROFILES["relaxed"], display_links=False, display
 
 
 def clean(event: Event) -> Cleaned:
-    """The new words of a mail; `attributes` may carry its headers (`subject`, `auto_submitted`, `content_type` ...)."""
+    """Return the new text of a mail; `attributes` may hold headers (`subject`, `auto_submitted`, `content_type`)."""
     headers = {name.lower().replace("-", "_"): value for name, value in event.attributes.items()}
     subject = headers.get("subject", "")
     automatic = declared(headers)
@@ -56,7 +56,7 @@ def clean(event: Event) -> Cleaned:
 
 
 def from_html(source: str) -> str:
-    """Text of an HTML mail without its quoted parts.
+    """Return the text of an HTML mail without its quoted parts.
 
     >>> from_html("<div>Still broken</div><blockquote>old<br>text</blockquote>").strip()
     'Still broken'
@@ -66,7 +66,7 @@ def from_html(source: str) -> str:
         _drop_quoted(tree)
         return str(Inscriptis(tree, _LAYOUT).get_text())
     except (etree.LxmlError, ValueError, RecursionError, AssertionError):
-        return html.unescape(without_tags(source))  # not a tree at all: take the signs out and keep the words
+        return html.unescape(without_tags(source))  # not parsable: remove tags and keep the words
 
 
 def _drop_quoted(tree: HtmlElement) -> None:

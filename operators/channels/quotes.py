@@ -1,8 +1,8 @@
-"""The new part of a plain-text mail: quoted replies and forwarded blocks cut off, then signatures and disclaimers.
+"""The new part of a plain-text mail: remove quoted replies and forwarded blocks, then signatures and disclaimers.
 
-Where another mail begins is told by mail-parser-reply, which knows how clients of thirteen languages announce it.
-It is asked about a few short lines at a time, not the whole mail: its patterns take quadratic time on long lines,
-and its signatures ("Thanks," opens one) cut too much of what customers write.
+The patterns of mail-parser-reply find where a quoted mail begins; they know the announcements of mail clients in
+thirteen languages. They run on a few short lines at a time, because they take quadratic time on long lines. Its
+signature patterns are not used, because they remove too much customer text ("Thanks," begins a signature).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from mailparser_reply.parser import EmailMessage
 from operators.channels.signatures import without_disclaimers, without_signatures
 
 LONGEST_HEADER = 300
-"""Characters; a longer line does not announce a quote."""
+"""Most characters of a line that announces a quote."""
 MOST_HEADERS = 40
-"""Lines that are tried as a header, in one mail."""
+"""Most lines of one mail that are tested as a header."""
 
 _HEADER: re.Pattern[str] = EmailMessage(text="", languages=sorted(MAIL_LANGUAGES)).HEADER_REGEX
 _WROTE = re.compile(
@@ -28,7 +28,7 @@ _WROTE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _ADDRESS_AND_TIME = re.compile(r"(?=.{0,250}[<(][^<>()\s]{1,80}@)(?=.{0,250}\d{1,2}[.:]\d{2}).{10,300}", re.DOTALL)
-"""Somebody's address and a time of day on a line that ends with a colon: a header in whatever language."""
+"""An address and a time of day on a line that ends with a colon: a header in any language."""
 _LABEL = re.compile(r"[*> ]{0,4}([^\W\d_][\w ]{0,24}):\s?\*?\s*\S", re.UNICODE)
 _FROM = frozenset(
     re.findall(
@@ -52,7 +52,7 @@ _SEPARATOR = re.compile(
 
 
 def new_text(text: str) -> str:
-    r"""What the author wrote above, between or below quotes; empty when all of it is quoted.
+    r"""Return the author's own text above, between or below quotes; empty when the whole mail is quoted.
 
     >>> new_text("It broke again.\n\nOn Mon, 3 Mar 2025 at 10:00, Support <s@x.io> wrote:\n> Try now")
     'It broke again.'
@@ -87,7 +87,7 @@ def _without_quotes(lines: list[str]) -> list[str]:
 
 
 def _announced(kept: list[str], line: str) -> int:
-    """How many lines, ending with this one, say "On ... somebody wrote:"; 0 when they don't."""
+    """Number of lines, ending with this one, that form an announcement "On ... somebody wrote:"; 0 when none do."""
     if line[-1] not in ":\uff1a" or len(line) > LONGEST_HEADER:
         return 0
     block = line
@@ -103,16 +103,16 @@ def _announced(kept: list[str], line: str) -> int:
 
 
 def _is_header_block(lines: list[str], at: int) -> bool:
-    """Whether a pasted mail head begins here: "From: ..." and "Sent: ..." below each other."""
+    """Whether a pasted mail header begins at line `at`: lines such as "From: ..." and "Sent: ..." below each other."""
     block = [line.strip()[:LONGEST_HEADER] for line in lines[at : at + 6] if line.strip()][:3]
     labels = [match.group(1).strip().lower() for line in block if (match := _LABEL.match(line))]
     if len(labels) < 2 or not _LABEL.match(block[0]):
         return False
     if len(labels) == 2 and not any(sign == "@" or sign.isdigit() for sign in "".join(block)):
-        return False  # two lines with colons are no mail head yet
+        return False  # two lines with colons alone are no mail header
     return labels[0] in _FROM or _HEADER.match("\n".join(block)) is not None
 
 
 def _quote_follows(lines: list[str], at: int) -> bool:
-    """Whether the quote is marked with ">", so that what is below it may be new again."""
+    """Whether ">" marks the quote; the lines below a marked quote may then be new text."""
     return next((line.strip().startswith(">") for line in lines[at + 1 :] if line.strip()), False)

@@ -1,7 +1,7 @@
-"""Signatures and disclaimers of a plain-text mail, cut out without what customers write below them.
+"""Remove signatures and disclaimers from a plain-text mail, but keep what customers write below them.
 
-A greeting begins a signature only when a name or contacts follow it; a postscript or a sentence ends it. When in
-doubt a line stays: a role or a slogan that is scored does less harm than a threat that is not.
+A closing phrase begins a signature only when a name or contacts follow it; a postscript or a sentence ends it. A
+doubtful line is kept, because scoring a role or a slogan does less harm than missing a threat.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 
 LONGEST_CLOSING = 100
-"""Characters; a longer line is no signature's first."""
+"""Most characters of the first line of a signature."""
 LONGEST_CONTACT = 70
-"""Characters; a longer line is no name, role or address."""
+"""Most characters of a name, role or address."""
 MOST_CONTACTS = 8
-"""Lines; more of them below a greeting are no signature."""
+"""Most lines of a signature below a closing phrase."""
 LONGEST_DISCLAIMER = 300
-"""Characters of a line that are looked at."""
+"""Number of characters of a line that are searched for a disclaimer."""
 FEWEST_WORDS = 4
-"""A line of fewer is a sentence only when somebody calls or asks."""
+"""A line of fewer words is a sentence only when it ends with "!" or "?"."""
 
 _SIGNATURE = re.compile(
     r"\s*(?:--\s?|—|__|(?:sent from (?:my|outlook|yahoo|mail|proton|the)|get outlook for|sent via"
@@ -45,10 +45,10 @@ _CLOSING = re.compile(
     r"(?:[,.!\u2013-]{0,2}\s{0,3}(?!for\b)(?:(?-i:[A-ZÀ-Ý])[\w.'\u2019-]{0,20}\s?){0,4})[,.!]{0,2}\s*",
     re.IGNORECASE,
 )
-"""A greeting, at most with a name: "thanks for nothing" is none."""
+"""A closing phrase, alone or with a name; "thanks for nothing" does not match."""
 _POSTSCRIPT = re.compile(r"p\.?\s?(?:p\.?\s?)?s\b", re.IGNORECASE)
 _TALK = frozenset(["i", "i'm", "i'll", "my", "we", "you", "your", "not", "never", "nobody"])
-"""Words of no name or role: with one of them a line in capitals is shouted."""
+"""Words that no name or role contains; a line with one of them is a sentence, even in capitals."""
 _DISCLAIMER = re.compile(
     r"\W{0,5}(?:(?:confidentiality|legal|privacy|privileged)\b.{0,30}(?:notice|note|statement"
     r"|information)\b|important (?:notice|note|information)\b.{0,120}\b(?:confidential|privileged|recipient)"
@@ -68,7 +68,7 @@ _DISCLAIMER = re.compile(
 
 
 def without_signatures(lines: list[str]) -> list[str]:
-    """The lines without names, roles and contacts below a greeting or a signature's mark.
+    """Remove signatures: a closing phrase or a signature mark, with the names, roles and contacts below it.
 
     >>> without_signatures(["It broke.", "Regards,", "Jo Berg", "Acme Ltd", "PS I will cancel my account"])
     ['It broke.', 'PS I will cancel my account']
@@ -86,7 +86,7 @@ def without_signatures(lines: list[str]) -> list[str]:
 
 
 def _end_of_signature(lines: list[str], at: int) -> int:
-    """Where the signature that begins on this line is over; `at` when none does."""
+    """Index of the first line after the signature that begins at line `at`; `at` itself when none begins there."""
     first = lines[at]
     if len(first) > LONGEST_CLOSING or not first.strip():
         return at
@@ -100,7 +100,7 @@ def _end_of_signature(lines: list[str], at: int) -> int:
             continue
         if _DISCLAIMER.match(line[:LONGEST_DISCLAIMER]):
             break
-        # "-- " is put there by mail clients: what follows, slogans too, is the signature.
+        # Mail clients insert "-- ": everything after it, slogans too, is the signature.
         if _POSTSCRIPT.match(line) or (first != "-- " and _is_sentence(line)):
             return index if marked or contacts else at
         contacts += 1
@@ -121,12 +121,12 @@ def _is_sentence(line: str) -> bool:
 
 
 def _is_word(part: str) -> bool:
-    """Whether it is made of letters, so no number, address or domain."""
+    """Whether the part has letters only, apart from apostrophes and hyphens; numbers and addresses do not."""
     return part.replace("'", "").replace("\u2019", "").replace("-", "").isalpha()
 
 
 def without_disclaimers(lines: list[str]) -> list[str]:
-    """The lines without paragraphs of legal or technical notices.
+    """Remove paragraphs that begin with a legal or technical notice.
 
     >>> without_disclaimers(["CAUTION: external e-mail.", "Do not click.", "", "It broke."])
     ['', 'It broke.']

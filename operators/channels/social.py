@@ -1,6 +1,6 @@
-"""Public posts and direct messages: names and links become stand-ins, hashtags become words, emoji stay.
+"""Public posts and direct messages: handles and links become placeholders, hashtags become words, emoji stay.
 
-The stand-ins `@user` and `http` are those that the model was trained with.
+The placeholders `@user` and `http` are those that the model was trained with.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _SEAM = re.compile(r"(?<=[a-zß-ÿ])(?=[A-ZÀ-Þ])|(?<=[A-ZÀ-Þ])(?=[A-ZÀ-Þ][
 
 
 def clean(event: Event) -> Cleaned:
-    """Words of a post."""
+    """Return the words of a post."""
     text = html.unescape(event.text) if "&" in event.text else event.text
     return finished(words(without_tags(text)))
 
 
 def words(text: str) -> str:
-    """Stand-ins and split hashtags.
+    """Replace handles and links with placeholders, and split hashtags into words.
 
     >>> words("RT @Acme: #WorstService ever https://t.co/x1 😡")
     '@user: Worst Service ever http 😡'

@@ -1,4 +1,4 @@
-"""Comments of surveys: forms deliver escapes, and stand-ins for "nothing to say"."""
+"""Survey comments: decode the forms' HTML escapes, and skip fillers such as "n/a"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLANK = re.compile(r"(?:n\.?\s?/?\s?a\.?|null|nil|[-._/\s]*)", re.IGNORECASE)
 
 
 def clean(event: Event) -> Cleaned:
-    """The comment; one that only fills the form ("n/a", "-") is "empty". Emoji are an answer."""
+    """Return the comment; `skipped` is "empty" for one that only fills the form ("n/a", "-"). Emoji are an answer."""
     text = tidy(without_tags(html.unescape(event.text)))
     if text.isascii() and _BLANK.fullmatch(text):
         return Cleaned(text="", skipped="empty")

@@ -1,4 +1,4 @@
-"""Transcripts of calls: what the recogniser says about the sound goes, what the caller said stays."""
+"""Call transcripts: remove the recogniser's notes about sounds, keep the spoken words."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SIGNS = b"[](){}<>*:"
 
 
 def clean(event: Event) -> Cleaned:
-    """Spoken words only; a turn that was nothing but noise is "empty"."""
+    """Return the spoken words only; `skipped` is "empty" for a turn of noise alone."""
     text = event.text
     raw = text.encode("utf-8", "replace")
     return finished(text if len(raw.translate(None, _SIGNS)) == len(raw) else words(text))
 
 
 def words(text: str) -> str:
-    """Text without markers of sounds, time stamps and speaker labels.
+    """Remove markers of sounds, time stamps and speaker labels.
 
     >>> words("Caller: I [noise] said <unk> no (inaudible 00:12) twice").split()
     ['I', 'said', 'no', 'twice']

@@ -1,4 +1,4 @@
-"""After the conversation: did moods recover, what drove them, what changed, and for whom."""
+"""After the conversation: outcomes, drivers, trends, the effect of a change, survey answers, and agents."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ UID = "undertone-after"
 CHANNEL_CHOSEN = "$__conditionalAll(hasAny(channels, [${channel:singlequote}]), $channel)"
 WHERE = f"{chosen('tenant', 'queue')} AND {CHANNEL_CHOSEN}"
 ENDED = f"undertone.sessions FINAL WHERE $__timeFilter(started_time) AND messages > 0 AND {WHERE}"
-"""Sessions begun in the range in which the customer said something."""
+"""Sessions that began in the range and in which the customer said something."""
 KNOWN = "outcome != 'unknown'"
 SAMPLE = 32
-"""Curves over whole conversations look at one customer in so many: keys are hashes, so a range of them is random."""
+"""`by_quarter` reads one customer in this many: keys are hashes, so a range of keys is a random sample."""
 
 
 def recovered() -> Json:
@@ -89,7 +89,7 @@ def repeat_contact() -> Json:
 
 
 def rating_gap() -> Json:
-    """How well the end mood tells unhappy survey answers."""
+    """How well the mood before a survey predicts an unhappy answer."""
     return stat(
         5,
         "Survey foretold, AUC (chance 0.5)",
@@ -108,7 +108,7 @@ def rating_gap() -> Json:
 
 
 def ratings() -> Json:
-    """Number of survey answers and their mean."""
+    """Mean of the survey answers."""
     return stat(
         6,
         "Mean survey answer, -1 to 1",
@@ -157,7 +157,7 @@ def begin_end() -> Json:
 
 
 def by_quarter() -> Json:
-    """How the score develops within conversations."""
+    """Mean score in each quarter of the conversation, by channel."""
     means = ", ".join(f"avgOrNullIf(score, channel = '{name}') AS {name}" for name in CHANNEL_COLOURS)
     return bars(
         9,
@@ -188,7 +188,7 @@ def by_quarter() -> Json:
 
 
 def drivers() -> Json:
-    """What soured sessions are about, against all."""
+    """Share of sessions with each tag: soured or unhappy ones against all."""
     names = ", ".join(f"'{tag}'" for tag in TAGS)
     flags = ", ".join(f"toUInt32(n_{tag} > 0)" for tag in TAGS)
     return bars(
@@ -243,7 +243,7 @@ def trends() -> Json:
 
 
 def baselines() -> Json:
-    """The last hour of each queue against the same hour of the week before."""
+    """The last full hour of each queue against the same hour of the four weeks before."""
     return table(
         12,
         "KPI baselines: this hour of the week against the four before",
@@ -331,7 +331,7 @@ def rating_by_mood() -> Json:
 
 
 def hops_and_mood() -> Json:
-    """Do channel changes hurt."""
+    """Mood at the end by number of channel changes."""
     return bars(
         15,
         "Mood at the end, by channel changes",
@@ -353,7 +353,7 @@ def hops_and_mood() -> Json:
 
 
 def agents() -> Json:
-    """What agents add, adjusted for whom they got."""
+    """How much higher an agent's sessions end than other sessions with the same queue and mood at the beginning."""
     return table(
         16,
         f"Value added, by agent pseudonym (from {MIN_AGENT_SESSIONS} sessions)",
@@ -389,7 +389,7 @@ def agents() -> Json:
 
 
 def soured_list() -> Json:
-    """Sessions to listen to."""
+    """Sessions with the largest fall of mood, for review."""
     return table(
         17,
         "Sessions that soured most (click to open the journey)",
@@ -448,7 +448,7 @@ def board() -> Json:
 
 
 def _hours() -> str:
-    """The last full hour, and the same hour of the four weeks before."""
+    """SQL condition for the last full hour and the same hour of the four weeks before."""
     hour = "toStartOfHour($__toTime) - INTERVAL 1 HOUR"
     return " OR ".join(
         f"(minute >= {hour} - INTERVAL {week} WEEK AND minute < {hour} - INTERVAL {week} WEEK + INTERVAL 1 HOUR)"

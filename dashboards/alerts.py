@@ -1,8 +1,8 @@
-"""Alert rules, where they are sent, and when they keep quiet.
+"""Alert rules, their contact point, their notification policy and their mute timing.
 
-Each rule asks with SQL that it shares with panels (`dashboards.sql`). A query returns text columns, which become
-labels, and exactly one number: more would be an error to Grafana. Rules watch queues and the pipeline, never single
-conversations: those are the job's own escalations, which reach supervisors by themselves.
+Each rule uses SQL that panels share (`dashboards.sql`). A query returns text columns, which become labels, and exactly
+one number, because Grafana reports an error for more. Rules watch queues and the pipeline, never single conversations:
+for these the job raises escalations, which reach supervisors without Grafana.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WEBHOOK_VARIABLE = "UNDERTONE_ALERT_WEBHOOK"
 
 
 def negative_queue() -> Json:
-    """A queue turned sour; hysteresis is in the query."""
+    """Too many messages of a queue are negative; the query contains the hysteresis."""
     return _rule(
         "undertone-negative-queue",
         "Queue turned negative",
@@ -69,7 +69,7 @@ def unanswered() -> Json:
 
 
 def job_stands_still() -> Json:
-    """No epoch is committed any more: nothing is scored and nobody is called, whatever the hour."""
+    """The job commits no epoch any more, so nothing is scored and no escalation is sent; critical at any hour."""
     return _rule(
         "undertone-job",
         "Job stands still",
@@ -85,7 +85,7 @@ def job_stands_still() -> Json:
 
 
 def data_too_old() -> Json:
-    """Nothing arrives any more, though the job runs: a source is silent. By night that is no wonder."""
+    """No messages arrive although the job may run: a source is silent. At night this is normal, so it is a warning."""
     return _rule(
         "undertone-data-age",
         "Data too old",
@@ -101,7 +101,7 @@ def data_too_old() -> Json:
 
 
 def drifted() -> Json:
-    """Scores of a channel are distributed otherwise than last week."""
+    """The scores of a channel are distributed differently from those of the last week."""
     return _rule(
         "undertone-drift",
         "Scores drifted",
@@ -116,7 +116,7 @@ def drifted() -> Json:
 
 
 def rejecting() -> Json:
-    """Too many records go to dead letters."""
+    """Too large a share of a topic's records goes to dead letters."""
     return _rule(
         "undertone-dead-letters",
         "Records rejected",
@@ -131,7 +131,7 @@ def rejecting() -> Json:
 
 
 def rules(site: Site) -> list[Json]:
-    """All rules, in the words that both the API and provisioning files understand."""
+    """All rules, in the form that both the API and provisioning files accept."""
     made = [negative_queue(), unanswered(), job_stands_still(), data_too_old(), drifted(), rejecting()]
     for rule in made:
         for query in rule["data"]:
@@ -154,7 +154,7 @@ def contact_points(webhook: str) -> list[Json]:
 
 
 def policy() -> Json:
-    """Who hears what: grouped by queue so that one bad queue is one message; critical at once, the rest in minutes."""
+    """Notification policy: one message per queue and severity; critical alerts at once, others after 30 seconds."""
     ours = ["product", "=", "undertone"]
     return {
         "receiver": RECEIVER,
@@ -181,7 +181,7 @@ def policy() -> Json:
 
 
 def mute_timings() -> list[Json]:
-    """When warnings wait: nights and Sundays, UTC. Critical alerts are never muted."""
+    """Times at which warnings are muted: nights and Sundays, UTC. Critical alerts are never muted."""
     nights = [{"start_time": "20:00", "end_time": "24:00"}, {"start_time": "00:00", "end_time": "07:00"}]
     return [{"name": CLOSED, "time_intervals": [{"times": nights}, {"weekdays": ["sunday"]}]}]
 

@@ -1,4 +1,4 @@
-"""A dashboard around its panels: variables, annotations, links, time range, and where each panel stands."""
+"""Make a dashboard from panels: variables, annotations, links, time range, and the position of each panel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Placed = tuple[Json, int]
 
 
 def place(panel: Json, x: int, y: int, width: int, height: int) -> Json:
-    """Put a panel at a place of the grid."""
+    """Set the position and size of a panel in the grid."""
     return {**panel, "gridPos": {"x": x, "y": y, "w": width, "h": height}}
 
 
 def bands(*rows: tuple[int, Sequence[Placed]]) -> list[Json]:
-    """Lay panels out in bands from the top, each band of one height, its panels from left to right.
+    """Lay panels out in bands from top to bottom; the panels of a band have one height, from left to right.
 
     >>> [panel["gridPos"]["y"] for panel in bands((4, [({}, 12), ({}, 12)]), (6, [({}, 24)]))]
     [0, 0, 4]
@@ -75,7 +75,7 @@ def dashboard(
 
 
 def pick(name: str, label: str, sql: str, *, several: bool = True) -> Json:
-    """A variable whose choices come from the database, "All" at first."""
+    """A variable whose choices come from the database; "All" is chosen at first."""
     query = {"refId": name, "queryType": "sql", "editorType": "sql", "rawSql": tidy(sql)}
     return {
         "name": name,
@@ -102,7 +102,7 @@ def pick(name: str, label: str, sql: str, *, several: bool = True) -> Json:
 
 
 def typed(name: str, label: str, default: str, description: str) -> Json:
-    """A variable that one types in."""
+    """A variable with a text box to type in."""
     chosen = {"selected": True, "text": default, "value": default}
     return {
         "name": name,
@@ -118,7 +118,7 @@ def typed(name: str, label: str, default: str, description: str) -> Json:
 
 
 def tenant() -> Json:
-    """Which organisation's conversations; bounded to recent days, so that it costs little."""
+    """Variable to choose organisations; its query reads only the last 7 days, so that it costs little."""
     return pick(
         "tenant",
         "Organisation",
@@ -127,7 +127,7 @@ def tenant() -> Json:
 
 
 def queue() -> Json:
-    """Which queues."""
+    """Variable to choose queues."""
     return pick(
         "queue",
         "Queue",
@@ -136,7 +136,7 @@ def queue() -> Json:
 
 
 def channel() -> Json:
-    """Which channels."""
+    """Variable to choose channels."""
     return pick(
         "channel",
         "Channel",

@@ -1,8 +1,8 @@
-"""Write the generated files: dashboards as JSON, provisioning as YAML. The same source gives the same bytes.
+"""Write the generated files: dashboards as JSON, provisioning as YAML, layouts as SVG. Equal source gives equal bytes.
 
-python -m dashboards.build                       write what changed
+python -m dashboards.build                       write the files that changed
 python -m dashboards.build --check               write nothing, fail when a file is out of date
-python -m dashboards.build --feedback-url URL    with links to your feedback page, which committed files cannot know
+python -m dashboards.build --feedback-url URL    add links to your feedback page; the committed files have none
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dashboards.site import Site, for_site
 
 ROOT = Path(__file__).resolve().parents[1]
 SITES = {"": Site(), "-9.3": Site(grafana="9.3")}
-"""Suffix of the folder -> the site it is for: today's Grafana, and the oldest that is supported."""
+"""Suffix of the folder -> its site: the default Grafana, and the oldest that is supported."""
 
 
 def generated(feedback_url: str = "") -> dict[Path, str]:
@@ -45,13 +45,13 @@ def as_text(page: object) -> str:
 
 
 def outdated(feedback_url: str = "") -> list[Path]:
-    """Generated files that are not what the source says."""
+    """Generated files that are missing or differ from what the source generates."""
     wanted = generated(feedback_url)
     return [path for path, text in wanted.items() if not path.exists() or path.read_bytes() != text.encode()]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command."""
+    """Run the command; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m dashboards.build", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,8 +1,8 @@
-"""Grafana's HTTP API through `grafana-api-client`, with its replies, redirects and timeouts mended.
+"""Grafana's HTTP API through `grafana-api-client`, with corrected handling of replies, redirects and timeouts.
 
-The library follows a redirected POST as a GET (an http address of an https site then looks like success), waits for
-ever, fails on an empty reply, and tells 403, 404 and 409 apart only in prose. `Client` keeps its fluent calls and
-overrides the one method that sends.
+The library follows a redirected POST as a GET (so an http address of an https site seems to succeed), has no timeout,
+fails on an empty reply, and distinguishes 403, 404 and 409 only in message text. `Client` keeps the library's fluent
+calls and overrides the one method that sends requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HINTS = {
 
 
 class GrafanaError(Exception):
-    """A request that did not succeed. The message says what was asked, what came back, and what to do."""
+    """A request did not succeed. The message has the request, the reply and, where known, a remedy."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class GrafanaError(Exception):
 
 
 class Client(GrafanaClient):  # type: ignore[misc]  # the library has no types
-    """A Grafana server. Calls read like its paths: `client.search(type="dash-db")`."""
+    """A Grafana server. Calls look like the paths of its API: `client.search(type="dash-db")`."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class Client(GrafanaClient):  # type: ignore[misc]  # the library has no types
             url: address of the server, with its path prefix if it has one.
             token: service account token; None for a site that allows anonymous administration.
             timeout: seconds to connect, and to wait for an answer.
-            verify: check the certificate; or the path of a CA bundle.
-            keep_editable: let people change alert rules in the interface (not known to Grafana 9.3).
+            verify: whether to check the certificate, or the path of a CA bundle to check it with.
+            keep_editable: let people change alert rules in the interface (Grafana 9.3 ignores it).
         """
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -65,10 +65,10 @@ class Client(GrafanaClient):  # type: ignore[misc]  # the library has no types
             self.session.headers["X-Disable-Provenance"] = "true"
 
     def make_raw_request(self, method: str, endpoint: str, payload: Json | None) -> Json | None:
-        """Send one request; return the JSON of the reply, None for an empty one.
+        """Send one request; return the JSON of the reply, None for an empty reply.
 
         Raises:
-            GrafanaError: for any other reply than success, and when none comes.
+            GrafanaError: the reply is not a success or not JSON, or no reply comes.
         """
         what = f"{method.upper()} {self.construct_api_url(endpoint)}"
         body = {"params" if method.lower() == "get" else "json": payload or None}

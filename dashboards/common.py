@@ -1,7 +1,7 @@
-"""What every panel shares: colours, thresholds, mappings, links, and the shape of a query.
+"""Parts that all panels share: colours, thresholds, mappings, links, and the JSON of a query.
 
-Promises that a panel built from here is readable by colour-blind people (Okabe-Ito colours, always with a text or a
-number beside them) and loads in Grafana 9.3 to 13. Knows nothing of any one dashboard.
+A panel built from these parts is readable by colour-blind people (Okabe-Ito colours, always with a text or a number
+beside them) and loads in Grafana 9.3 to 13. This module imports no dashboard.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ Steps = Sequence[tuple[float | None, str]]
 
 PLUGIN = "grafana-clickhouse-datasource"
 DATA_SOURCE_UID = "undertone-clickhouse"
-"""The one identity of our data source: panels, alert rules and provisioning name it."""
+"""Uid of our data source; panels, alert rules and provisioning refer to it."""
 DATA_SOURCE: Json = {"type": PLUGIN, "uid": DATA_SOURCE_UID}
 
 GOOD, FAIR, WATCH, BAD = "#56B4E9", "#009E73", "#E69F00", "#D55E00"
 MUTED, INK, VIOLET, YELLOW = "#999999", "#0072B2", "#CC79A7", "#F0E442"
 
 MIN_MESSAGES = 20
-"""Fewer messages than this say nothing about a queue: shares of smaller samples are shown as "too few"."""
+"""Smallest number of messages for which a share is shown; smaller samples are shown as "too few"."""
 MIN_AGENT_SESSIONS = 20
-"""Fewer conversations than this never show an agent's figures, so that no single one can be guessed."""
+"""Smallest number of conversations for which an agent's figures are shown, so that no single one can be guessed."""
 NEGATIVE_TARGET, NEGATIVE_LIMIT, NEGATIVE_CLEAR = 0.25, 0.40, 0.30
-"""Share of negative messages: wanted below the first, alerting from the second until below the third."""
+"""Share of negative messages: the target is below the first; the alarm is on from the second until below the third."""
 ALARM_MEMORY_MIN = 360
-"""Minutes for which a queue between the two last marks stays in alarm."""
+"""Minutes for which the alarm stays on while the share is between `NEGATIVE_CLEAR` and `NEGATIVE_LIMIT`."""
 ACKNOWLEDGE_TARGET_S = 120
-"""An alert of the highest level should be acknowledged within so many seconds."""
+"""Seconds within which an alert of the highest level should be acknowledged."""
 DATA_AGE_TARGET_S, DATA_AGE_LIMIT_S = 30, 120
 DRIFT_WATCH, DRIFT_LIMIT = 0.10, 0.25
-"""Population stability index: the usual reading is stable below the first, shifted above the second."""
+"""Population stability index: by convention, scores are stable below the first and shifted above the second."""
 REJECT_TARGET, REJECT_LIMIT = 0.005, 0.02
 
 CHANNEL_CODES = {"voice": 1, "chat": 2, "email": 3, "social": 4, "survey": 5}
@@ -47,7 +47,7 @@ _FORMATS: dict[Format, int] = {"timeseries": 0, "table": 1}
 
 
 def target(sql: str, shape: Format, ref: str = "A") -> Json:
-    """Make one query of a panel; `shape` says what the plugin turns the rows into.
+    """Make one query of a panel; `shape` is the format into which the plugin turns the rows.
 
     >>> target("SELECT 1", "table")["format"]
     1
@@ -65,7 +65,7 @@ def target(sql: str, shape: Format, ref: str = "A") -> Json:
 
 
 def tidy(sql: str) -> str:
-    r"""Strip the indentation that SQL has inside a Python file.
+    r"""Strip the common indentation that SQL has inside a Python file.
 
     >>> tidy('''
     ...     SELECT 1
@@ -79,7 +79,7 @@ def tidy(sql: str) -> str:
 
 
 def chosen(*variables: str) -> str:
-    """SQL condition for the dashboard's variables of the same names; "All" costs nothing.
+    """SQL condition for the dashboard's variables of the same names; with "All" chosen it is always true.
 
     >>> chosen("queue")
     '$__conditionalAll(queue IN (${queue:singlequote}), $queue)'
@@ -134,23 +134,23 @@ def key_text(column: str = "customer_key") -> str:
 
 
 CHOSEN_CUSTOMER = "reinterpretAsUInt64(reverse(unhex(${customer:singlequote})))"
-"""SQL: the customer typed or clicked, as the number that the tables are sorted by."""
+"""SQL: the customer that was typed in or clicked, as the number by which the tables are sorted."""
 
 
 def journey_link(title: str = "Open the customer's journey") -> Json:
-    """Link from a row with `Customer` and `tenant` fields to that customer's journey, time range kept."""
+    """Link from a row with a field `Customer` to that customer's journey; keeps the time range and the organisation."""
     url = "/d/undertone-journey?${__url_time_range}&var-customer=${__data.fields.Customer}&${tenant:queryparam}"
     return {"title": title, "url": url, "targetBlank": False}
 
 
 ID_WIDTH = 240
-"""Pixels of an alert's id, which `flows.feedback --escalation` is given."""
+"""Pixels that a column needs for an alert's id, which is the argument of `flows.feedback --escalation`."""
 FEEDBACK_URL = "feedback:"
-"""Start of a link to the page that takes feedback; `dashboards.site` puts the site's address in, or drops the link."""
+"""Placeholder at the start of a feedback link; `dashboards.site` puts in the site's address, or drops the link."""
 
 
 def feedback_links() -> list[Json]:
-    """Links from a row with fields `Alert` and `tenant` to the feedback page, one for each answer."""
+    """Links from a row with fields `Alert` and `Tenant` to the feedback page, one for each answer."""
     answers = {
         "acknowledged": "Acknowledge",
         "resolved": "Resolved",

@@ -1,4 +1,4 @@
-"""What would change: a readable comparison of the JSON that we want with the JSON that is there."""
+"""Describe in readable lines how the JSON on the server differs from the JSON that we want."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dashboards.common import Json
 
 
 def missing(wanted: object, there: object, path: str = "") -> Iterator[str]:
-    """Say where `there` lacks something of `wanted`; what it has beyond that is the server's own business.
+    """Yield where `there` differs from `wanted`; fields that only `there` has were added by the server and are ignored.
 
     >>> list(missing({"a": 1, "b": [1]}, {"a": 2, "b": [1], "id": 7}))
     ['a: 2 -> 1']
@@ -27,7 +27,7 @@ def missing(wanted: object, there: object, path: str = "") -> Iterator[str]:
 
 
 def _missing_items(wanted: list[object], there: list[object], path: str) -> Iterator[str]:
-    """Compare lists; panels and the like are found again by their identity, so that a move reads as a move."""
+    """Compare lists; items with an identity, like panels, are matched by it, so that a moved one shows as moved."""
     for index, item in enumerate(wanted):
         identity = _identity(item)
         twins = [other for other in there if identity is not None and _identity(other) == identity]

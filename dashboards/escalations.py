@@ -1,4 +1,4 @@
-"""Alerts as a piece of work: how many, how fast they are answered, and whether they were right."""
+"""Alerts as work for supervisors: how many there are, how fast they are answered, and how often they are right."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from dashboards.sql import OPEN, OPEN_SINCE, alerts, indent, open_alerts, wilson
 UID = "undertone-escalations"
 WHERE = chosen("tenant", "queue", "channel")
 LOAD_TARGET = 6
-"""Alerts that one supervisor can look after in an hour; the rate cap of the default rules."""
+"""Alerts that one supervisor can handle in an hour. The rules' default `budget`, which is per customer, is also 6."""
 PRECISION_TARGET = 0.7
 PRECISION_DAYS = 28
-"""Days of the graph of precision: a day holds too few answers to be read alone."""
+"""Days that the graph of precision covers: a single day has too few answers to be read alone."""
 LISTED = 500
-"""Rows of the list: on a busy day the wall's oldest open alert is far down."""
+"""Most rows of the list: so many because on a busy day the wall's oldest open alert is far down."""
 SUPERVISORS = "greatest(1, toUInt32OrZero(${supervisors:singlequote}))"
 RAISED = f"SELECT * FROM undertone.escalations FINAL WHERE $__timeFilter(raised_time) AND {WHERE}"
 ANSWERED = alerts(WHERE)
@@ -60,7 +60,7 @@ def load_now() -> Json:
 
 
 def answer_time() -> Json:
-    """Typical time to the first answer."""
+    """Median time from the alert to its first answer."""
     return stat(
         2,
         f"Median answer (target < {ACKNOWLEDGE_TARGET_S // 60} min)",
@@ -78,7 +78,7 @@ def answer_time() -> Json:
 
 
 def resolve_time() -> Json:
-    """Typical time until the alert was over."""
+    """Median time until the alert was closed by a supervisor or by the job."""
     return stat(
         3,
         "Median end (target < 15 min)",
@@ -96,7 +96,7 @@ def resolve_time() -> Json:
 
 
 def suppressed() -> Json:
-    """Share held back by the rate cap."""
+    """Share of alerts for supervisors that were held back, by a rule's cool-down or by the hourly budget."""
     return stat(
         4,
         "Held back (target < 10%)",
@@ -194,7 +194,7 @@ def answer_time_over_time() -> Json:
 
 
 def by_rule() -> Json:
-    """Which rules earn their place."""
+    """Load, speed and precision of each rule."""
     low, high = wilson("good", "Judged")
     return table(
         9,
@@ -229,12 +229,12 @@ def by_rule() -> Json:
 
 
 def by_queue() -> Json:
-    """Where alerts come from."""
+    """Alerts by queue and level."""
     return _by(10, "queue")
 
 
 def by_channel() -> Json:
-    """On which channels alerts are raised."""
+    """Alerts by channel and level."""
     return _by(11, "channel")
 
 
@@ -271,7 +271,7 @@ def precision_over_time() -> Json:
 
 
 def newest() -> Json:
-    """The alerts themselves."""
+    """List of the alerts, newest first."""
     return table(
         13,
         "Alerts (click the time or the reason to open the journey)",
@@ -311,7 +311,7 @@ def newest() -> Json:
 
 
 def by_family() -> Json:
-    """What kind of trouble customers had."""
+    """Alerts by family of rules and channel."""
     looks = [series(name, colour=colour) for name, colour in CHANNEL_COLOURS.items()]
     counts = ", ".join(f"countIf(channel = '{name}') AS {name}" for name in CHANNEL_COLOURS)
     return bars(
@@ -356,7 +356,7 @@ def board() -> Json:
 
 
 def _by(id: int, origin: str) -> Json:  # noqa: A002 - Grafana's word
-    """Alerts by queue or channel, and level."""
+    """Alerts by `origin` (queue or channel) and level."""
     return bars(
         id,
         f"Alerts by {origin}",

@@ -1,4 +1,4 @@
-"""One customer across all channels: what was said, how it felt, and what was known at each moment."""
+"""One customer across all channels: what was said, the mood, and what was known at each moment."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ SESSIONS = f"""undertone.sessions FINAL
             WHERE started_time >= $__fromTime - INTERVAL 2 DAY AND started_time <= $__toTime
                 AND ended_time >= $__fromTime AND {WHERE}
         )"""
-"""The customer's sessions that reach into the range, as the wall finds them: a live one may have begun days ago.
+"""The customer's sessions that overlap the range, found as on the wall; they may begin up to 2 days before it.
 
-Without FINAL, finding them reads a few columns of the range; FINAL then reads only theirs.
+The inner query finds their keys without FINAL, from a few columns; FINAL then reads only the rows of these sessions.
 """
 EMPTY = "choose a customer on another page, or widen the time range"
 LONGEST_LINE_MS = 6 * 3600 * 1000
-"""Messages further apart are not joined by a line: nobody knows the mood in between."""
+"""Milliseconds; messages further apart are not joined by a line, because the mood in between is unknown."""
 SPREAD = 0.5
 """Standard deviation of single message scores that the band around the mood assumes."""
 
@@ -60,7 +60,7 @@ def mood_now() -> Json:
 
 
 def contacts() -> Json:
-    """Interactions of the last seven days."""
+    """Interactions that began in the 7 days before the last message."""
     return stat(
         2,
         "Contacts in 7 days",
@@ -72,7 +72,7 @@ def contacts() -> Json:
 
 
 def hops() -> Json:
-    """Channel changes."""
+    """Number of channel changes in the sessions of the range."""
     return stat(
         3,
         "Channel changes",
@@ -83,7 +83,7 @@ def hops() -> Json:
 
 
 def alerts_raised() -> Json:
-    """Escalations of this customer."""
+    """Number of alerts and cues about this customer."""
     return stat(
         4,
         "Alerts raised",
@@ -327,7 +327,7 @@ def alert_marks() -> Json:
 
 
 def hop_marks() -> Json:
-    """Channel changes as marks across the graphs; a survey is none, as in `hops`."""
+    """Channel changes as marks across the graphs; as in `hops`, a survey is not a change of channel."""
     return annotation(
         "Channel changes",
         newest(
@@ -353,7 +353,7 @@ def hop_marks() -> Json:
 
 
 def board() -> Json:
-    """Numbers, lane, mood, messages, and the record of what was known."""
+    """Numbers, lane of channels, mood, messages, what was known at each moment, sessions, and alerts."""
     numbers = [mood_now(), contacts(), hops(), alerts_raised(), last_rating()]
     widths = [5, 5, 5, 4, 5]
     panels = bands(

@@ -1,4 +1,4 @@
-"""Pictures of the dashboards' layout, drawn from their JSON: the grid with each panel's title and kind, no data."""
+"""Draw the layout of each dashboard from its JSON: the grid with each panel's title and kind, without data."""
 
 from __future__ import annotations
 

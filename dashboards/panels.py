@@ -1,7 +1,7 @@
-"""The panel types in use, each with the defaults that every dashboard wants.
+"""The panel types in use, each with defaults that suit every dashboard.
 
-A panel is Grafana's JSON without a place; `dashboards.board` places it. Ids are given by hand and never reused:
-alerts and shared links point at them.
+A panel is Grafana's JSON without a position, which `dashboards.board` adds. Ids are given by hand and never reused,
+because alerts and shared links refer to them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dashboards.common import BAD, DATA_SOURCE, GOOD, MUTED, Json, Steps, empty_
 _PLAIN: Steps = ((None, GOOD),)
 NOTHING = "nothing in this time range"
 _BLANK: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": "-"}]}
-"""What a single missing value shows: `noValue` of the panel is the sentence for a panel without any."""
+"""Shows "-" for a single missing value; `noValue` of the panel is the sentence for a panel without any values."""
 _GAP: Json = {"matcher": {"id": "byRegexp", "options": "/.*/"}, "properties": [{"id": "noValue", "value": ""}]}
-"""The same in lanes, where a gap shows itself: the legend lists every text that is not empty."""
+"""The same for lanes, with an empty text: a gap is visible anyway, and the legend would list any other text."""
 LEAST_WIDTH = 90
-"""Pixels of a column without a width of its own, at least: Grafana's 150 makes tables wider than their panels."""
+"""Least pixels of a column without a width of its own: Grafana's default, 150, makes tables wider than their panels."""
 
 
 def stat(
@@ -38,8 +38,8 @@ def stat(
 ) -> Json:
     """One big number. With `sparkline` the query returns a time series, otherwise one row.
 
-    `beside` stands next to the number and as large as can be read from afar, which a panel's title is not. The panel
-    must then be 5 rows high, and `empty` short.
+    `beside` is text next to the number that is large enough to be read from afar; a panel's title is not. With it, the
+    panel must be 5 rows high, and `empty` short.
     """
     defaults: Json = {
         "unit": unit,
@@ -54,7 +54,7 @@ def stat(
     if beside:
         defaults["displayName"] = beside
     options: Json = {
-        # "lastNotNull" would show a value of an hour ago as if it were of now when the present sample is too small.
+        # When the present sample is too small, "lastNotNull" would show an old value as if it were the present one.
         "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
         "colorMode": colour,
         "graphMode": "area" if sparkline else "none",
@@ -85,7 +85,7 @@ def lines(
     last: str | None = None,
     empty: str = NOTHING,
 ) -> Json:
-    """Values over time; thresholds, if given, are lines across. One query, so that series keep their plain names.
+    """Values over time; thresholds are horizontal lines. One query only, so that series keep their plain names.
 
     With `last` ("28d") the panel has a range of its own that ends now, unless the page's range has fixed ends.
     """
@@ -143,7 +143,7 @@ def table(
     totals: Sequence[str] = (),
     empty: str = NOTHING,
 ) -> Json:
-    """Rows as they come from the query; `columns` are made by `column`, `totals` are added up below."""
+    """Rows as they come from the query; `columns` are made by `column`; `totals` are the columns to sum up below."""
     defaults: Json = {
         "color": {"mode": "thresholds"},
         "custom": {
@@ -234,8 +234,8 @@ def states(
 ) -> Json:
     """Lanes of states over time. The query returns numbers; `mapping` gives each its text and colour.
 
-    The colour is fixed and shows only where the mapping has none: by thresholds, Grafana would put each value's
-    threshold in its place before it merges equal ones, and no mapping would be asked.
+    The panel's colour is fixed and shows only where the mapping has none. With thresholds instead, Grafana would
+    replace each value by its threshold before it merges equal values, and would not use the mapping.
     """
     defaults: Json = {
         "color": {"mode": "fixed", "fixedColor": MUTED},
@@ -275,7 +275,7 @@ def bars(
 ) -> Json:
     """One bar for each row: the first column is text, every other column a number.
 
-    Several numbers are told apart by their colours, which `overrides` give, and a legend.
+    If there are several numbers, `overrides` give each a colour, and a legend is shown.
     """
     custom: Json = {"fillOpacity": 85, "lineWidth": 0}
     if not stacked and not overrides:  # without it Grafana 10 and older give all bars one colour
@@ -306,9 +306,9 @@ def bars(
 
 
 def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> Json:  # noqa: A002
-    """How many alert rules with these labels are firing or about to; a link leads to the rules.
+    """Number of alert rules with these labels that fire, are pending, have no data or fail, with a link to the rules.
 
-    As a list each would be 70 pixels high, and a wall nobody scrolls. Colours are known to Grafana 13 and later.
+    In a list, each would be 70 pixels high, and nobody scrolls a wall. Only Grafana 13 and later show the colours.
     """
     matchers = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
     options = {
@@ -318,7 +318,7 @@ def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> 
         "groupMode": "default",
         "groupBy": [],
         "maxItems": 8,
-        "sortOrder": 3,  # what fires before what is about to
+        "sortOrder": 3,  # firing before pending
         "dashboardAlerts": False,
         "alertName": "",
         "alertInstanceLabelFilter": f"{{{matchers}}}",

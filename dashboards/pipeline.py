@@ -28,16 +28,17 @@ WHERE = chosen("tenant", "channel")
 EVENTS = scored("$__fromTime", WHERE)
 LAST_MINUTES = scored("$__toTime - INTERVAL 5 MINUTE", WHERE)
 EPOCH_TARGET_S, EPOCH_LIMIT_S = 15, 60
-"""Age of the last committed epoch: three epochs of the default length, and when the watchdog starts the job anew."""
+"""Age of the last committed epoch: three epochs of the default length, and the age at which the watchdog restarts the
+job by default."""
 BEHIND_WATCH, BEHIND_LIMIT = 1_000, 20_000
-"""Records still to be read: the second is what one partition may read in one epoch."""
+"""Records still to be read: the second is the number that one partition may read in one epoch by default."""
 COMMITTED_TODAY = "committed_time >= $__toTime - INTERVAL 1 DAY AND committed_time <= $__toTime"
 LATENCY = "dateDiff('millisecond', broker_time, scored_time)"
 ROW_LATENCY = "dateDiff('millisecond', broker_time, stored_time) / 1000"
 
 
 def rate() -> Json:
-    """Messages a second."""
+    """Messages scored per second."""
     return stat(
         1,
         "Messages a second",
@@ -62,7 +63,7 @@ def age() -> Json:
 
 
 def latency_p99() -> Json:
-    """99th percentile from Kafka to score."""
+    """99th percentile of the time from Kafka to the score."""
     return stat(
         3,
         "Kafka to score, p99 (target < 250 ms)",
@@ -76,7 +77,7 @@ def latency_p99() -> Json:
 
 
 def rejects() -> Json:
-    """Share of records that could not be accepted."""
+    """Share of records that were rejected."""
     return stat(
         4,
         f"Rejected (target < {REJECT_TARGET:.1%})",
@@ -91,7 +92,7 @@ def rejects() -> Json:
 
 
 def late() -> Json:
-    """Share of messages that came after their session had closed."""
+    """Share of events that came after their session had closed."""
     return stat(
         5,
         "Late (target < 1%)",
@@ -107,7 +108,7 @@ def late() -> Json:
 
 
 def abstained() -> Json:
-    """Share of messages the model would not judge."""
+    """Share of customers' messages on which the model abstained."""
     return stat(
         6,
         "Abstained (expected 5 to 15%)",
@@ -157,7 +158,7 @@ def behind() -> Json:
 
 
 def rate_by_channel() -> Json:
-    """Messages a second by channel."""
+    """Messages scored per second, by channel."""
     return lines(
         7,
         "Messages a second, by channel",
@@ -175,7 +176,7 @@ def rate_by_channel() -> Json:
 
 
 def latency() -> Json:
-    """Percentiles from Kafka to score, and to the row that panels read."""
+    """Percentiles of the time from Kafka to the score, and to the stored row that panels read."""
     seconds: Json = {"unit": "s", "custom_thresholdsStyle": {"mode": "off"}}
     return lines(
         8,
@@ -239,7 +240,7 @@ def kafka_lag() -> Json:
 
 
 def stream_lag() -> Json:
-    """How far event time is behind the clock, per partition."""
+    """How far event time is behind the wall clock, per partition."""
     return lines(
         21,
         "Stream-time lag, by partition",
@@ -252,7 +253,7 @@ def stream_lag() -> Json:
 
 
 def rejects_by_reason() -> Json:
-    """What was wrong with rejected records."""
+    """Rejected records over time, by reason."""
     return lines(
         10,
         "Rejected records, by reason",
@@ -272,7 +273,7 @@ def rejects_by_reason() -> Json:
 
 
 def late_and_unsure() -> Json:
-    """Late and abstained shares over time."""
+    """Share of messages on which the model abstained, over time and by channel."""
     return lines(
         11,
         "Abstained share, by channel",
@@ -295,7 +296,7 @@ def late_and_unsure() -> Json:
 
 
 def drift_by_channel() -> Json:
-    """Distribution of scores now against last week."""
+    """Drift of the scores: the last hour against the same hour of the 7 days before, by channel."""
     return bars(
         12,
         f"Drift of scores (stable < {DRIFT_WATCH}, shifted > {DRIFT_LIMIT})",
@@ -310,7 +311,7 @@ def drift_by_channel() -> Json:
 
 
 def model_share() -> Json:
-    """Which model scored how much."""
+    """Share of messages that each model version scored."""
     return lines(
         13,
         "Model versions",
@@ -334,7 +335,7 @@ def model_share() -> Json:
 
 
 def calibration() -> Json:
-    """Whether predicted probabilities hold, against survey answers."""
+    """Survey answers by predicted mood: whether the mood before a survey agrees with the answer."""
     return table(
         14,
         "Calibration against survey answers",
@@ -362,7 +363,7 @@ def calibration() -> Json:
 
 
 def confidence() -> Json:
-    """How sure the model is, by channel."""
+    """Mean confidence of the scores over time, by channel."""
     return lines(
         15,
         "Mean confidence, by channel",
@@ -386,7 +387,7 @@ def confidence() -> Json:
 
 
 def store_size() -> Json:
-    """What the store holds."""
+    """Rows and bytes of each table of the store."""
     return table(
         16,
         "Store",
@@ -412,7 +413,7 @@ def store_size() -> Json:
 
 
 def progress() -> Json:
-    """How far each partition of Kafka has come."""
+    """How far the job has read each Kafka partition."""
     return table(
         17,
         "Progress by partition",
@@ -442,7 +443,7 @@ def progress() -> Json:
 
 
 def board() -> Json:
-    """Eight numbers, flow, lag, refusals, the model, and the store."""
+    """Eight numbers, flow, lag, rejects, the model, and the store."""
     flow = [rate(), age(), last_epoch(), behind()]
     quality = [latency_p99(), rejects(), late(), abstained()]
     panels = bands(
@@ -467,7 +468,7 @@ def board() -> Json:
 
 
 def _by_partition(value: str) -> str:
-    """SQL of a value of the committed epochs over time, by partition of Kafka."""
+    """SQL of a value of the committed epochs over time, by Kafka partition."""
     return gaps(
         f"""
         SELECT $__timeInterval(committed_time) AS time, concat(topic, ' ', toString(partition)) AS source, {value}

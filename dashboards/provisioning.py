@@ -1,4 +1,4 @@
-"""The same data source, dashboards and alerts as files that Grafana reads when it starts (`infra/grafana`)."""
+"""Data source, dashboard folder and alerts as files that Grafana reads when it starts (`infra/grafana`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _data_sources(site: Site) -> Json:
 
 
 def _dashboards() -> Json:
-    """The folder is found by its title: Grafana reads alerting first, which makes the folder with an uid of its own."""
+    """Name the folder by title only: Grafana reads alerting first and then makes the folder with a uid of its own."""
     provider = {
         "name": "undertone",
         "folder": FOLDER,
@@ -49,7 +49,7 @@ def _group(site: Site) -> Json:
 
 
 def _contact_points() -> list[Json]:
-    """The address comes from Grafana's environment, which is read when the file is."""
+    """Contact points whose address Grafana takes from its environment when it reads the file."""
     made = []
     for point in contact_points(f"${WEBHOOK_VARIABLE}"):
         receiver = {key: value for key, value in point.items() if key != "name"}
@@ -58,10 +58,10 @@ def _contact_points() -> list[Json]:
 
 
 class _Block(yaml.SafeDumper):
-    """Writes text of several lines as it reads, and never an alias."""
+    """YAML dumper that writes text of several lines as a literal block and never writes an alias."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class asks with it
-        """Write repeated values out."""
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class passes it
+        """Write a repeated value in full each time."""
         return True
 
 

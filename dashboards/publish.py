@@ -3,9 +3,9 @@
     python -m dashboards.publish --url https://grafana.example.org --dry-run
 
 The token comes from UNDERTONE_GRAFANA_TOKEN (a service account with the role Admin), the password of the data source
-from UNDERTONE_GRAFANA_STORE_PASSWORD. Publishing twice changes nothing the second time. Grafana does not tell which
-password it has: after a change of it, publish once with --new-password. Objects that Grafana reads from provisioning
-files are left alone, because Grafana refuses to change them from outside.
+from UNDERTONE_GRAFANA_STORE_PASSWORD. Publishing a second time changes nothing. Grafana never returns the password of
+the data source, so a change of it is not noticed: publish once with --new-password. Objects that Grafana reads from
+provisioning files are left alone, because Grafana refuses to change them through its API.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Step:
 
     name: str
     changes: Sequence[str]
-    """What would change, one line each; empty when it is as wanted."""
+    """What would change, one line each; empty when the object is up to date."""
     apply: Callable[[], object]
     note: str = ""
-    """Why it is left alone, when it is."""
+    """Reason for leaving the object alone; empty when it may be changed."""
 
 
 def plan(
@@ -47,7 +47,7 @@ def plan(
     notifications: bool = False,
     new_password: bool = False,
 ) -> list[Step]:
-    """Compare the server with what we want, in the order in which things need each other."""
+    """Compare the server with what we want; the steps are in the order of their dependencies."""
     steps = [_folder(client), _data_source(client, site, password, new_password)]
     steps += [_dashboard(client, for_site(board(), site)) for board in ALL]
     if notifications:
@@ -59,7 +59,7 @@ def plan(
 
 
 def publish(steps: Sequence[Step], dry_run: bool, say: Callable[[str], object] = print) -> int:
-    """Apply the steps that have changes; return how many had. With `dry_run` only say what they are."""
+    """Apply the steps that have changes and return their number; with `dry_run` only print the changes."""
     changed = 0
     for step in steps:
         if step.note or not step.changes:
@@ -79,7 +79,7 @@ def check_store(client: Client, say: Callable[[str], object] = print) -> None:
     """Ask Grafana whether it reaches ClickHouse.
 
     Raises:
-        GrafanaError: when it does not, with what ClickHouse or the network said.
+        GrafanaError: it does not; the message has the error of ClickHouse or of the network.
     """
     try:
         client.datasources.uid[DATA_SOURCE_UID].health()
@@ -93,7 +93,7 @@ def check_store(client: Client, say: Callable[[str], object] = print) -> None:
 
 
 def _found(fetch: Callable[[], Json | None], absent: Sequence[int] = (404,)) -> Json | None:
-    """Fetch an object; None when the server says that it does not exist."""
+    """Fetch an object; None when the server replies with a status in `absent`."""
     try:
         return fetch()
     except GrafanaError as error:
@@ -197,7 +197,7 @@ def _policy(client: Client) -> Step:
 
 
 def _nothing() -> None:
-    """Leave an object alone."""
+    """Do nothing: `apply` of an object that is left alone."""
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -248,7 +248,7 @@ def _site(chosen: argparse.Namespace) -> Site:
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
-    """Run the command; 0 when all is as wanted, 1 with a sentence on standard error when it is not."""
+    """Run the command; return 0 on success, 1 after an error, which is printed on standard error."""
     chosen = _arguments(argv)
     token = environ.get("UNDERTONE_GRAFANA_TOKEN")
     webhook = environ.get("UNDERTONE_ALERT_WEBHOOK", "")

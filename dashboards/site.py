@@ -10,7 +10,7 @@ from typing import Any
 from dashboards.common import DATA_SOURCE_UID, FEEDBACK_URL, PLUGIN, Json
 
 CONTENT_VARIABLE = "undertone_content"
-"""Hidden variable of each dashboard that holds the hash of its content: it survives every version's own storage."""
+"""Hidden variable of each dashboard that holds the hash of its content: every Grafana version stores it unchanged."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,15 @@ class Site:
     secure: bool = False
     """True: ClickHouse speaks TLS."""
     feedback_url: str = ""
-    """Page that takes a supervisor's answer to an alert; empty leaves the links out."""
+    """Address of the page that takes a supervisor's answer to an alert; if empty, dashboards have no links to it."""
 
     def __post_init__(self) -> None:
-        """Refuse a version that is not supported at once."""
+        """Raise `ValueError` if the version is not supported."""
         _ = self.version
 
     @property
     def plugin(self) -> str:
-        """Newest version of the ClickHouse plugin that this Grafana takes.
+        """Newest version of the ClickHouse plugin that this Grafana supports.
 
         >>> [Site(grafana=version).plugin for version in ("9.3", "10.4", "11.5", "11.6", "13")]
         ['3.3.0', '4.14.1', '4.14.1', '4.20.0', '4.20.0']
@@ -61,7 +61,7 @@ class Site:
 
 
 def for_site(board: Json, site: Site) -> Json:
-    """Fit a dashboard to a site: query shape of its plugin, feedback links, and the hash of the result."""
+    """Fit a dashboard to a site: set the query format of its plugin, the feedback links, and the hash of the result."""
     fitted: Json = _fit(board, site)
     if site.version < (10, 0):
         fitted["schemaVersion"] = 37
@@ -79,7 +79,7 @@ def content_hash(board: Json) -> str:
 
 
 def published_hash(board: Json) -> str:
-    """Hash that a dashboard carries; empty when it was not made by us."""
+    """Content hash that a dashboard carries; empty when it was not made by us."""
     for variable in board.get("templating", {}).get("list", []):
         if variable.get("name") == CONTENT_VARIABLE:
             return str(variable.get("query", ""))
@@ -87,7 +87,7 @@ def published_hash(board: Json) -> str:
 
 
 def data_source(site: Site) -> Json:
-    """The data source in the words of the API; provisioning files differ in nothing but the password."""
+    """The data source as JSON of the API, without its password; provisioning files add that and `editable`."""
     old = site.plugin == "3.3.0"
     settings: Json = {
         "version": site.plugin,
@@ -128,7 +128,7 @@ def _fit(value: Any, site: Site) -> Any:
 
 
 def fit_target(query: Json, site: Site) -> Json:
-    """Fit one query to the plugin: version 3 knows other fields than version 4."""
+    """Fit one query to the plugin: version 3 has other fields than version 4."""
     if site.plugin == "3.3.0":
         known = "refId", "rawSql", "format", "meta", "datasource"
         kept: Json = {key: query[key] for key in known if key in query}
@@ -137,7 +137,7 @@ def fit_target(query: Json, site: Site) -> Json:
 
 
 def _links(links: list[Json], site: Site) -> list[Json]:
-    """Put the site's feedback address into links that want one, or leave them out."""
+    """Put the site's feedback address into feedback links; leave these links out when the site has none."""
     kept: list[Json] = []
     for link in links:
         url = str(link.get("url", ""))

@@ -1,11 +1,11 @@
-"""SQL that panels and alert rules share, so that an alert does not count differently from the panel it points at.
+"""SQL that panels and alert rules share, so that an alert rule counts the same as the panel to which it links.
 
-Age of data, last epoch, drift and the state of a queue are one query for both. Two rules point at a panel that lists
-what they count: critical alerts without an answer at the list of alerts, rejected records at their reasons.
+For age of data, last epoch, drift and the state of a queue, rule and panel use the same query. Two rules link to a
+panel that lists what they count: unanswered critical alerts to the list of alerts, rejected records to their reasons.
 
-Each function returns a query or a part of one. `where` is a condition on the dashboard's variables (`common.chosen`)
-or, in alert rules, which know no variables, `ALL`. "Now" is always `$__toTime`, the end of the time range: the same
-page then shows what was on the wall yesterday at 10:42.
+Each function returns a query or a part of one. `where` is a condition on the dashboard's variables (`common.chosen`),
+or `ALL` in alert rules, which have no variables. "Now" is always `$__toTime`, the end of the time range, so that a page
+can also show, for example, what was on the wall yesterday at 10:42.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ALL = "1 = 1"
 SCORED = "speaker = 'customer' AND kind = 'utterance' AND skipped = ''"
 """Messages of scored_events that say something about the customer's mood."""
 OPEN_SINCE = "$__toTime - INTERVAL 7 DAY"
-"""Start of the days whose open alerts are counted: older ones nobody will answer."""
+"""Start of the period whose open alerts are counted; nobody will answer older ones."""
 OPEN = "state = 'active' AND closed_time IS NULL"
 """Rows of `alerts` that neither the job nor a supervisor has closed."""
 Z = 1.96
@@ -33,7 +33,7 @@ def indent(sql: str, spaces: int = 4) -> str:
 
 
 def newest(rows: str, time: str, limit: int) -> str:
-    """The rows with the latest `time`, in the order of time: `ORDER BY ... LIMIT` alone keeps the oldest."""
+    """The `limit` rows with the latest `time`, oldest first; `ORDER BY ... LIMIT` alone would keep the oldest rows."""
     return f"""
 SELECT *
 FROM
@@ -46,10 +46,10 @@ ORDER BY {time}"""
 
 
 def gaps(rows: str, lane: str = "") -> str:
-    """The rows of a graph, and an empty one for each interval between them without any.
+    """The rows of a graph, and an empty row for each interval between them that has no row.
 
-    Grafana draws a line on to the next row: over an hour of standstill too. `rows` has a column `time` of whole
-    intervals, numbers that may be NULL, and the text column `lane` when each text has a line of its own.
+    Without empty rows, Grafana draws a line to the next row, even across an hour without data. `rows` is a query with a
+    column `time` of whole intervals, numbers that may be NULL, and, if each text has its own line, the column `lane`.
     """
     each, last = (f"{lane}, ", f", {lane}") if lane else ("", "")
     return f"""
@@ -63,7 +63,7 @@ ORDER BY time{last}"""
 
 
 def wilson(good: str, total: str) -> tuple[str, str]:
-    """SQL of the ends of the 95% Wilson interval of a share; NULL when there is nothing to take a share of."""
+    """SQL of the lower and the upper end of the 95% Wilson interval of a share; NULL when `total` is 0."""
     share = f"({good}) / ({total})"
     centre = f"({share} + {Z**2 / 2:.4f} / ({total}))"
     half = f"{Z} * sqrt({share} * (1 - {share}) / ({total}) + {Z**2 / 4:.4f} / pow({total}, 2))"
@@ -74,11 +74,11 @@ def wilson(good: str, total: str) -> tuple[str, str]:
 
 
 def rolling(value: str, where: str) -> str:
-    """One value a minute over the last 15 minutes each, minutes without messages included.
+    """One value for each minute, also for minutes without messages; each covers the 15 minutes up to it.
 
     `value` is an expression of the sums `messages`, `negatives`, `score_sum`, `weight_sum`; it is NULL while the
-    15 minutes hold too few messages to say anything. A range of minutes is read from half an hour before its end, so
-    that the last value is of 15 minutes whatever was chosen.
+    15 minutes have fewer than `MIN_MESSAGES` messages. At least the last half hour of the range is read, so that the
+    last value covers 15 minutes even in a shorter range.
     """
     since = "least($__fromTime, $__toTime - INTERVAL 30 MINUTE)"
     sums = "messages", "negatives", "score_sum", "weight_sum"
@@ -104,12 +104,12 @@ ORDER BY time"""
 
 
 def alerts(where: str, since: str = "$__fromTime") -> str:
-    """Alerts raised from `since` on, each with what supervisors answered.
+    """Alerts raised from `since` on, each with the answers of supervisors.
 
-    Adds to the columns of `escalations`: `answered_time` (first answer of any kind), `closed_time` (resolved by a
-    supervisor, or by the job when the customer calmed down, whichever came first) and `verdict` (good_catch,
-    false_alarm, or empty). These are `acked_time`, `resolved_time` and `verdict` of the view `v_escalations`, which
-    reads all history and is too slow for a wall.
+    Adds to the columns of `escalations`: `answered_time` (first answer of any kind), `cleared_time` (closed by the job
+    when the customer calmed down), `closed_time` (that, or resolved by a supervisor, whichever came first) and
+    `verdict` (good_catch, false_alarm, or empty). All but `cleared_time` equal `acked_time`, `resolved_time` and
+    `verdict` of the view `v_escalations`, which reads all history and is too slow for a wall.
     """
     return f"""
 SELECT
@@ -134,7 +134,7 @@ LEFT JOIN
 
 
 def open_alerts(where: str) -> str:
-    """Alerts of the last seven days that neither the job nor a supervisor has closed; older ones nobody will answer."""
+    """Alerts of the last seven days that neither the job nor a supervisor has closed, with their age `age_s`."""
     return f"""
 SELECT *, dateDiff('second', raised_time, $__toTime) AS age_s
 FROM
@@ -144,10 +144,11 @@ WHERE {OPEN}"""
 
 
 def heard(minutes: int, where: str) -> str:
-    """Open sessions in which something was said in the last so many minutes, to be put behind FROM.
+    """Open sessions with a message in the last `minutes`, as text to put after FROM.
 
-    They are found without FINAL, by two columns; FINAL then compares only the few granules that hold them. A version of
-    a session that has been replaced may be found too, and is left out by the same conditions the second time.
+    The inner query finds their keys without FINAL, from few columns; FINAL then reads only the few granules that hold
+    them. The inner query may also find a replaced version of a session; the outer query repeats the conditions, which
+    leaves it out.
     """
     said = f"ended_time >= $__toTime - INTERVAL {minutes} MINUTE AND {where}"
     return f"""undertone.sessions FINAL
@@ -162,8 +163,8 @@ WHERE state = 'open' AND started_time <= $__toTime AND {said}
 def survey_answers(where: str, since: str = "$__fromTime") -> str:
     """Survey answers of the sessions begun from `since` on, with the mood that was predicted before the survey.
 
-    Columns `rating` and `predicted`. The mood at the end of a session would prove nothing: a comment in a survey is
-    scored as well, and says what the rating says.
+    Columns `rating` and `predicted`. The mood at the end of a session would prove nothing, because a survey's comment
+    is scored too and agrees with the rating.
     """
     return f"""
 SELECT rating, forecast AS predicted
@@ -182,7 +183,7 @@ GROUP BY tenant"""
 
 
 def epoch_age() -> str:
-    """Seconds since the job last committed an epoch, over all partitions; no row when it did not in a day."""
+    """Seconds since the job last committed an epoch, over all partitions; no row when it committed none for a day."""
     return """
 SELECT 'undertone' AS job, toFloat64(greatest(0, dateDiff('second', max(committed_time), $__toTime))) AS seconds
 FROM undertone.progress
@@ -193,10 +194,10 @@ HAVING count() > 0"""
 def queue_moods(where: str, since: str) -> str:
     """Each queue at each minute with messages: columns tenant, queue, minute, total, share and alarmed.
 
-    `share` is the negative share of the `total` messages of the 5 minutes up to then. `alarmed` says whether the
-    queue's alarm is on: its share passed the limit within the last 6 hours and has not come back under the clear mark,
-    and no more than 10 minutes ago there were messages enough to tell. Hysteresis in the query is what every version
-    of Grafana can evaluate, and what a restart of Grafana does not forget. Rows before `since` are there to remember.
+    `share` is the negative share of the `total` messages of the 5 minutes up to the minute. `alarmed` says whether the
+    queue's alarm is on: the share reached `NEGATIVE_LIMIT` within the last 6 hours, has not been below `NEGATIVE_CLEAR`
+    since, and at most 10 minutes ago there were `MIN_MESSAGES`. The hysteresis is in the query because every version of
+    Grafana can evaluate it there and no restart of Grafana loses it. It needs the rows before `since`.
     """
     return f"""
 SELECT
@@ -231,7 +232,7 @@ FROM
 
 
 def negative_alarm() -> str:
-    """Queues that had messages in the last 10 minutes, with their negative share while the alarm is on, and else 0."""
+    """Queues with messages in the last 10 minutes; the value is the negative share while the alarm is on, else 0."""
     return f"""
 SELECT
     tenant, queue,
@@ -244,7 +245,7 @@ HAVING max(minute) >= $__toTime - INTERVAL 10 MINUTE"""
 
 
 def drift(where: str, minimum: int = 200) -> str:
-    """Population stability index of the scores per channel: the last hour against that hour of the 7 days before.
+    """Population stability index of the scores per channel: the last hour against the same hour of the 7 days before.
 
     Ten bins of the score; shares are floored at 0.1%; channels with fewer than `minimum` messages in the hour are
     left out, because the index of a small sample is high by chance.
@@ -280,9 +281,9 @@ ORDER BY psi DESC"""
 
 
 def records() -> str:
-    """Records of the range by topic, and the bad ones among them, which could not be accepted.
+    """Number of records in the range by topic, and how many of them are bad, which means rejected.
 
-    Of all organisations and channels: whose a record is that could not be read, nobody knows.
+    All organisations and channels are counted, because the organisation of an unreadable record is unknown.
     """
     return f"""
 SELECT topic, count() AS total, 0 AS bad
@@ -296,7 +297,7 @@ GROUP BY topic"""
 
 
 def reject_share() -> str:
-    """Share of the records of each topic that could not be accepted, from 100 records on."""
+    """Share of rejected records of each topic that has at least 100 records."""
     return f"""
 SELECT topic, toFloat64(sum(bad) / sum(total)) AS share
 FROM
@@ -307,10 +308,10 @@ HAVING sum(total) >= 100"""
 
 
 def scored(since: str, where: str) -> str:
-    """Rows scored from `since` on, by the wall clock: speed and lag are about when work was done.
+    """Rows scored from `since` on by the wall clock, because speed and lag depend on when work was done.
 
-    Messages more than a day older than that are left out: without a bound on the time of the message, which the table
-    is ordered by, every day that was ever stored would have to be read.
+    Messages more than a day older than `since` are left out: the table is ordered by the time of the message, and
+    without a bound on that time the query would read every day that was ever stored.
     """
     return (
         f"undertone.scored_events WHERE scored_time >= {since} AND scored_time <= $__toTime "
@@ -319,6 +320,6 @@ def scored(since: str, where: str) -> str:
 
 
 def channel_code() -> str:
-    """SQL of the number that stands for a channel in a state timeline; NULL, a gap, for anything else."""
+    """SQL of the number that stands for a channel in a state timeline; NULL (a gap) for any other text."""
     cases = ", ".join(f"channel = '{name}', {code}" for name, code in CHANNEL_CODES.items())
     return f"multiIf({cases}, NULL)"

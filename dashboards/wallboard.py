@@ -31,7 +31,7 @@ from dashboards.sql import data_age, heard, indent, open_alerts, queue_moods, ro
 UID = "undertone-wallboard"
 WHERE = chosen("tenant", "queue")
 QUEUES_SHOWN, CONVERSATIONS_SHOWN = 5, 7
-"""Rows that their tables have room for: on a wall nobody scrolls."""
+"""Rows for which the two tables have room, because nobody scrolls a wall."""
 ESCALATIONS = "/d/undertone-escalations?${__url_time_range}&${tenant:queryparam}&${queue:queryparam}"
 
 
@@ -68,7 +68,7 @@ def mood() -> Json:
 
 
 def in_conversation() -> Json:
-    """Customers heard in the last 15 minutes."""
+    """Customers with an open session that has a message in the last 15 minutes."""
     return stat(
         3,
         "Customers in conversation",
@@ -116,7 +116,7 @@ def longest_unanswered() -> Json:
 
 
 def age_of_data() -> Json:
-    """Seconds since the newest message: tells a calm wall from a dead one."""
+    """Seconds since the newest message: distinguishes a calm wall from one that gets no data."""
     return stat(
         6,
         "Age of this data",
@@ -131,9 +131,9 @@ def age_of_data() -> Json:
 
 
 def queue_states() -> Json:
-    """How each queue went, in blocks of five minutes; angry means that its alarm was on.
+    """State of each queue in blocks of five minutes; angry means that its alarm was on.
 
-    Each block ends with an empty row, which the queue's next block replaces: Grafana draws a block on to the next row.
+    Grafana extends a block to the next row, so each block ends with an empty row, unless the next block begins there.
     """
     states_of = value_map(
         {"0": ("calm", GOOD), "1": ("watch", WATCH), "2": ("angry", BAD), "-1": ("too few", "#DDDDDD")}
@@ -206,7 +206,7 @@ def queues_now() -> Json:
 
 
 def worst_conversations() -> Json:
-    """Live conversations with the lowest mood, why, and which way they go."""
+    """Live conversations with the lowest mood, with reason and trend."""
     return table(
         9,
         "Worst live conversations (click to open the journey)",
@@ -261,7 +261,7 @@ def alerts_by_age() -> Json:
 
 
 def firing() -> Json:
-    """Number of alert rules on queues and on the pipeline that fire now."""
+    """Number of alert rules on queues and on the pipeline that are not normal now."""
     return alerts(
         11,
         "Alarms on queues and pipeline (target 0)",
@@ -295,7 +295,7 @@ def _after(queue_value: str) -> str:
 
 
 def _worst_sql() -> str:
-    """The lowest, then their alert."""
+    """SQL that finds the live sessions with the lowest mood, then the gravest active alert of each."""
     drivers = ", ".join(f"(n_{tag}, '{tag}')" for tag in TAGS if tag != "satisfaction")
     return f"""
     WITH

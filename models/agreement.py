@@ -1,8 +1,8 @@
-"""How far two labelling passes over the same texts agree: `python -m models.agreement`.
+"""Measure how far two labelling passes over the same texts agree: `python -m models.agreement`.
 
-`corpus/agreement/second-pass.tsv` holds the labels of a second pass over a random sample of the corpus, made from text
-and channel alone, `corpus/published-posts/second-pass.tsv` the same of posts that we labelled. Prints the two tables
-that stand in `corpus/README.md`; a test compares them.
+`corpus/agreement/second-pass.tsv` holds the labels of a second pass over a random sample of the corpus; that pass saw
+text and channel alone. `corpus/published-posts/second-pass.tsv` holds a second pass over some of the posts that we
+labelled. The command prints the two tables that `corpus/README.md` contains; a test compares them.
 """
 
 import csv
@@ -20,14 +20,14 @@ SECOND_PASS = CORPUS / "agreement" / "second-pass.tsv"
 
 
 def second_pass(path: Path = SECOND_PASS) -> dict[str, Labels]:
-    """The labels of the second pass by normalised text."""
+    """Read the labels of the second pass over the corpus, by normalised text."""
     with path.open(encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         return {normalise(row["text"]): Labels(row["sentiment"], frozenset(row["tags"].split())) for row in rows}
 
 
 def first_pass() -> dict[str, Labels]:
-    """The labels of the corpus by normalised text."""
+    """Read the labels of the corpus, by normalised text."""
     return {
         example.text: Labels(
             SENTIMENTS[example.sentiment],
@@ -53,13 +53,13 @@ def agreement(first: Mapping[str, Labels], second: Mapping[str, Labels]) -> str:
     """The table over all texts that were labelled twice.
 
     Raises:
-        KeyError: the second pass has a text that the first lacks; it names the text, or its id.
+        KeyError: the second pass has a text or post that the first lacks; the error names the text or the post's id.
     """
     return "\n".join(table([first[text] for text in second], list(second.values())))
 
 
 def tables() -> tuple[str, str]:
-    """Of the corpus, and of the posts."""
+    """The tables of agreement of the corpus and of the posts, in this order."""
     return agreement(first_pass(), second_pass()), agreement(read_labels(), read_labels(POSTS_AGAIN))
 
 

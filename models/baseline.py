@@ -1,4 +1,4 @@
-"""VADER, the word list that contact-centre tools often start from, judged on the same rows. Needs the `train` extra."""
+"""Measure VADER, a word list that contact-centre tools often start from, on our rows. Needs the `train` extra."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from models.measures import macro_f1, macro_recall
 from models.sources import Example
 
 NEUTRAL_BAND = 0.05
-"""Compound scores within it are neutral, as its authors advise."""
+"""Compound scores strictly between minus and plus this value are neutral, as VADER's authors advise."""
 
 
 def vader_labels(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """[n] 0 negative, 1 neutral, 2 positive."""
+    """VADER's label of each text, [n]: 0 negative, 1 neutral, 2 positive."""
     analyser = SentimentIntensityAnalyzer()
     compound = np.array([analyser.polarity_scores(text)["compound"] for text in texts])
     return 1 + (compound >= NEUTRAL_BAND).astype(np.int64) - (compound <= -NEUTRAL_BAND).astype(np.int64)
 
 
 def vader(examples: Sequence[Example]) -> Block:
-    """Macro recall, macro-F1 and share of wrong signs for each source whose sentiment people judged."""
+    """Macro recall, macro-F1 and share of wrong signs of VADER for each source whose sentiment people judged."""
     found: Block = {}
     for source in sorted(JUDGED_SENTIMENT):
         mine = [example for example in examples if example.source == source and example.sentiment >= 0]

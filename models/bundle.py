@@ -1,13 +1,13 @@
-"""A model bundle on disk: which files it has, what they must hash to, and how to refuse one that does not match.
+"""Read and verify a model bundle on disk: a folder whose files must match the hashes in its manifest.
 
-`python -m models.bundle --write-manifest FOLDER` lists the files of a bundle of your own, or of a changed copy,
-with their sha256 in its `manifest.json`; without one no command and no job uses it. A bundle has
-  config.json       {"model_version": ...}, and what differs from the shipped one: languages, max_tokens, pad_id
+`python -m models.bundle --write-manifest FOLDER` lists the files of your own bundle, or of a changed copy, with their
+sha256 in its `manifest.json`; the commands and the job refuse a bundle without a manifest. A bundle has
+  config.json       {"model_version": ...}, and languages, max_tokens and pad_id where they differ from the shipped ones
   tokenizer.json    as the library `tokenizers` writes it
-  model.onnx        inputs input_ids, attention_mask and, if it wants them, token_type_ids: int64 [texts, tokens];
+  model.onnx        inputs input_ids, attention_mask and optionally token_type_ids: int64 [texts, tokens];
                     outputs sentiment [texts, 3] and emotions [texts, 7]: logits in the order of `models/labels.py`
   calibration.json  temperatures, tag fits and thresholds; begin with a copy of the shipped ones and `models.calibrate`
-  drift.json        may be missing
+  drift.json        optional: the reference distributions of `models.drift`
 
 Exit status: 0; 2 wrong arguments, a file is missing or `config.json` is wrong (the reason is on standard error).
 """
@@ -27,7 +27,7 @@ DEFAULT = Path(__file__).parent / "sentiment"
 MANIFEST = "manifest.json"
 REQUIRED = ("model.onnx", "tokenizer.json", "config.json", "calibration.json")
 SHIPPED_FIT = "calibration.shipped.json"
-"""The calibration that the bundle came with, once `models.calibrate` has put another in its place."""
+"""File to which `models.calibrate` copies the bundle's original calibration before it first replaces it."""
 OPTIONAL = ("drift.json", SHIPPED_FIT)
 
 
@@ -65,7 +65,7 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, made: Mapping[str, Any] | None = None) -> Manifest:
-    """(Re)write the manifest of a bundle; without `made`, keep what the old one says about its making."""
+    """Write the manifest of a bundle; without `made`, keep the `made` of the manifest that it replaces."""
     path = folder / MANIFEST
     if made is None:
         made = msgspec.json.decode(path.read_bytes(), type=Manifest).made if path.exists() else {}
@@ -79,7 +79,7 @@ def verify(folder: Path) -> Manifest:
     """Check every file of the bundle against its manifest.
 
     Raises:
-        BundleError: a file is missing, unlisted, or has changed; the message names it.
+        BundleError: the manifest cannot be read, or a file is missing, unlisted or changed; the message names the file.
     """
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
@@ -99,7 +99,7 @@ def read_config(folder: Path) -> Config:
     """Read `config.json`.
 
     Raises:
-        BundleError: it is not valid, or names other sentiments or tags than ours.
+        BundleError: the file is not valid, or lists other sentiments or tags than ours.
     """
     path = folder / "config.json"
     try:

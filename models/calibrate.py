@@ -1,15 +1,15 @@
 """Refit the calibration from your own labels, without retraining: `python -m models.calibrate --labels F`.
 
-F is JSON Lines (gzipped or not): `text` and `channel` of messages as they came, `sentiment` as people judged it
-(negative, neutral, positive) and, where they judged them, `emotions` (a list of the tags that hold, or {tag:
-true/false}). Take them at random from the traffic: labels of disputed messages alone teach the wrong shares.
+F is JSON Lines (gzipped or not). A row has `text` and `channel` of a message as it came, `sentiment` as people judged
+it (negative, neutral, positive) and, if they judged them, `emotions` (a list of the tags that hold, or {tag:
+true/false}). Draw the messages at random from the traffic: labels of disputed messages alone give the wrong shares.
 
-The fit that the bundle came with is drawn towards your labels as far as their number allows: a channel with n rows
-counts n / (n + 200), a tag with k positives k / (k + 15), and none under 5. That fit is kept beside, as
-`calibration.shipped.json`, and every run begins from it, so labels never count twice: give all that you have, not only
-the new ones. With fewer than 50 labelled rows, or fewer than 5 of any sentiment, nothing is written and the reason is
-said. The weights of the model stay as they are. What it gains is measured on labels that it did not see: each half is
-judged by a fit of the other.
+The new calibration is a weighted mean of the fit that the bundle came with and a fit of your labels. Your labels weigh
+n / (n + 200) for a channel with n rows and k / (k + 15) for a tag with k positives; a tag with under 5 positives is not
+refitted. The fit that the bundle came with is kept as `calibration.shipped.json`, and every run begins from it, so
+labels never count twice: give all labels that you have, not only the new ones. With fewer than 50 labelled rows, or
+fewer than 5 of any sentiment, the command writes nothing and gives the reason. It never changes the model's weights.
+The gain is measured on labels that the fit did not see: each half of the labels is judged by a fit of the other half.
 
 Exit status: 0; 2 too few labels, wrong arguments, labels or bundle (the reason is on standard error).
 """
@@ -47,11 +47,11 @@ MIN_EACH = 5
 
 
 class TooFewLabels(ValueError):
-    """The labels do not carry a fit; the message says what is missing."""
+    """There are too few labels for a fit; the message says which ones are missing."""
 
 
 def read_labels(path: Path, scorer: OnnxScorer) -> LabelledLogits:
-    """Labelled rows of a file with the model's logits.
+    """Read the labelled rows of a file and run the model over them; rows without text or without labels are skipped.
 
     Raises:
         TooFewLabels: under `MIN_ROWS` rows with a sentiment, or under `MIN_EACH` of one of the three.
@@ -95,7 +95,7 @@ def _probabilities(rows: LabelledLogits, calibration: Calibration) -> Floats:
 
 
 def gain(rows: LabelledLogits, precision: float, before: Calibration) -> tuple[float, float]:
-    """Calibration error of the sentiment under the old fit, and under fits that did not see the row."""
+    """Calibration errors of the sentiment: under `before`, and under refits that did not see the rows they judge."""
     known = np.flatnonzero(rows.sentiment >= 0)
     judged = take(rows, known.tolist())
     refitted = np.zeros((len(known), len(SENTIMENTS)))
@@ -107,7 +107,7 @@ def gain(rows: LabelledLogits, precision: float, before: Calibration) -> tuple[f
 
 
 def _summary(rows: LabelledLogits, before: Calibration, after: Calibration) -> str:
-    """What changed against the shipped fit, by channel and tag, and what had too few labels to change."""
+    """What changed against the shipped fit `before`, by channel, and which tags had too few labels to change."""
     old, new = gain(rows, after.precision, before)
     lines = [
         f"{len(rows.sentiment)} rows, drawn from the shipped fit, {before.version};"
@@ -137,7 +137,7 @@ def _precision(given: str) -> float:
 
 
 def shipped_fit(bundle: Path) -> Calibration:
-    """The calibration that the bundle came with, refitted since or not."""
+    """The calibration that the bundle came with, even if it has been refitted since."""
     kept = bundle / SHIPPED_FIT
     return read_calibration(kept if kept.exists() else bundle / "calibration.json")
 

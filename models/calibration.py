@@ -1,9 +1,9 @@
-"""From logits to probabilities that mean what they say: fit and apply, in numpy alone.
+"""Calibration: turn logits into probabilities that match observed frequencies. Fit and apply, in numpy alone.
 
-Sentiment: one temperature a channel. Tags: one scale and offset a tag (Platt), and a threshold a tag and channel, where
-flags are right at a stated precision. Abstention: the confidence under which a channel's least certain tenth falls, and
-a message without any evidence in it (fewer than `min_letters` letters; an emoji counts as the words of its name).
-A channel with few rows is drawn towards the global fit: weight n / (n + `SHRINK_ROWS`).
+Sentiment has one temperature per channel. Each tag has one scale and offset (Platt scaling), and per channel a
+threshold at which its flags reach a stated precision. The model abstains on the least certain tenth of a channel's
+messages, and on messages without evidence (fewer than `min_letters` letters; an emoji counts as the words of its name).
+A channel's fit is drawn towards the global fit: with n rows, its own share is n / (n + `SHRINK_ROWS`).
 """
 
 import hashlib
@@ -26,11 +26,11 @@ SHRINK_ROWS = 200.0
 SHRINK_POSITIVES = 15.0
 MIN_POSITIVES = 5
 NEVER = 1.01
-"""A threshold no probability reaches: the tag is not flagged where nothing supports it."""
+"""A threshold above every probability: the tag is never flagged. Used where no labels support another threshold."""
 
 
 class TagFit(msgspec.Struct, frozen=True):
-    """Platt scaling of one tag and the thresholds of its flag by channel (`global` for any other name)."""
+    """Platt scaling of one tag, and the thresholds of its flag by channel (`global` serves any other channel name)."""
 
     scale: float
     offset: float
@@ -42,12 +42,12 @@ class Calibration(msgspec.Struct, frozen=True):
 
     version: str
     temperature: dict[str, float]
-    """By channel, and `global`; above 1 softens."""
+    """By channel, and `global`; a temperature above 1 makes probabilities less extreme."""
     tags: dict[str, TagFit]
     abstain_below: dict[str, float]
     """Largest sentiment probability under which a message is 'unsure', by channel."""
     precision: float
-    """What the flags' thresholds were chosen for."""
+    """Share of right flags for which the thresholds were chosen."""
     min_letters: int = 2
     rows: dict[str, int] = {}
     """Labelled rows behind the fit, by channel."""
@@ -101,7 +101,7 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
 
 
 def fit_platt(logits: Floats, targets: Floats, weights: Floats) -> tuple[float, float]:
-    """Scale and offset of a logistic map by Newton steps, with a light pull towards the identity."""
+    """Fit scale and offset of a logistic map by Newton steps, lightly regularised towards the identity (1 and 0)."""
     design = np.stack([logits, np.ones_like(logits)], axis=1)
     answer = np.array([1.0, 0.0])
     pull = np.array([2.0, 0.5])
@@ -117,7 +117,7 @@ def fit_platt(logits: Floats, targets: Floats, weights: Floats) -> tuple[float, 
 
 
 def threshold_for_precision(probabilities: Floats, truths: Bools, precision: float) -> float:
-    """Lowest threshold whose flags are right at `precision`; `NEVER` if none is, or with under five positives.
+    """Lowest threshold whose flags reach `precision`; `NEVER` if none does, or with under `MIN_POSITIVES` positives.
 
     >>> threshold_for_precision(np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.2]), np.array([1, 1, 1, 1, 1, 0], bool), 0.9)
     0.5
@@ -176,7 +176,7 @@ def _tag_fit(rows: LabelledLogits, index: int, precision: float, prior: TagFit |
 def _scaling(
     logits: Floats, targets: Floats, weights: Floats, positives: float, prior: TagFit | None
 ) -> tuple[float, float]:
-    """Platt scaling, drawn towards the prior; without enough positives the prior itself, or the identity."""
+    """Platt scaling, drawn towards the prior; with too few positives the prior itself or, without one, the identity."""
     if positives < MIN_POSITIVES:
         return (prior.scale, prior.offset) if prior else (1.0, 0.0)
     scale, offset = fit_platt(logits, targets, weights)
@@ -189,7 +189,7 @@ def _scaling(
 
 
 def _moved(prior: TagFit, scale: float, offset: float) -> dict[str, float]:
-    """The prior's thresholds under a new scaling, at the same logits: where nothing new is known, flags stay."""
+    """The prior's thresholds moved to a new scaling, at the same logits: without new labels, flags do not change."""
 
     def same_place(threshold: float) -> float:
         if threshold >= 1.0:
@@ -218,7 +218,7 @@ def _abstentions(rows: LabelledLogits, temperature: Mapping[str, float], share: 
 def fit(
     rows: LabelledLogits, *, precision: float = 0.7, abstain_share: float = 0.1, prior: Calibration | None = None
 ) -> Calibration:
-    """Fit everything; with a `prior`, shrink towards it (an organisation's own labels are few at first)."""
+    """Fit all parts; with a `prior`, shrink towards it, because an organisation has few labels of its own at first."""
     temperature = _temperatures(rows, prior.temperature if prior else None)
     tags = {
         tag: _tag_fit(rows, index, precision, prior.tags.get(tag) if prior else None) for index, tag in enumerate(TAGS)
@@ -248,7 +248,8 @@ def read_calibration(path: Path) -> Calibration:
     """Read a calibration file.
 
     Raises:
-        BundleError: it is not valid, or lacks what a text may need; the message names the file.
+        BundleError: the file is not valid, lacks a channel or tag, or has a temperature or scale that is not above 0;
+            the message names the file.
     """
     try:
         calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
@@ -260,7 +261,7 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def _wrong(calibration: Calibration) -> Iterator[str]:
-    """What keeps a calibration from being applied to every channel and tag."""
+    """Yield the reasons why a calibration cannot be applied to every channel and tag."""
     fits = {tag: calibration.tags[tag] for tag in TAGS if tag in calibration.tags}
     listed: list[tuple[str, Collection[str], Sequence[str]]] = [
         ("tags lack", calibration.tags, TAGS),
@@ -269,20 +270,20 @@ def _wrong(calibration: Calibration) -> Iterator[str]:
         *((f"thresholds of {tag} lack", one.thresholds, (GLOBAL, *CHANNELS)) for tag, one in fits.items()),
     ]
     yield from (f"{what} {name}" for what, there, names in listed for name in names if name not in there)
-    # Both divide: nought breaks, and what is below nought turns the order of the labels round.
+    # Both are divisors (the scale in `_moved`): 0 fails, and a negative value reverses the order of the labels.
     divisors = {f"temperature of {name}": value for name, value in calibration.temperature.items()}
     divisors |= {f"scale of {tag}": one.scale for tag, one in fits.items()}
     yield from (f"{what} is {value}; it must be above 0" for what, value in divisors.items() if not value > 0)
 
 
 def stamped(calibration: Calibration) -> Calibration:
-    """The same with a version made from its content: equal fits have equal versions."""
+    """A copy of the calibration whose version is a hash of its content: equal fits have equal versions."""
     content = msgspec.json.encode(msgspec.structs.replace(calibration, version=""), order="sorted")
     return msgspec.structs.replace(calibration, version=f"cal-{hashlib.sha256(content).hexdigest()[:10]}")
 
 
 def identity() -> Calibration:
-    """No calibration: temperature 1, thresholds one half. For models that bring none."""
+    """A calibration that changes nothing: temperature 1, thresholds one half. For models that have none."""
     everywhere = (GLOBAL, *CHANNELS)
     half = TagFit(scale=1.0, offset=0.0, thresholds=dict.fromkeys(everywhere, 0.5))
     return stamped(
@@ -297,7 +298,7 @@ def identity() -> Calibration:
 
 
 class Applied(NamedTuple):
-    """Calibrated probabilities, flags, and whether the model is unsure; one row a message."""
+    """Calibrated probabilities, flags, and whether the model is unsure; one row per message."""
 
     p: npt.NDArray[np.float32]
     tags: npt.NDArray[np.float32]
@@ -306,7 +307,7 @@ class Applied(NamedTuple):
 
 
 class Calibrator:
-    """A calibration laid out as arrays, so that applying it costs a few vector operations a batch."""
+    """A calibration laid out as arrays, so that applying it costs a few vector operations per batch."""
 
     def __init__(self, calibration: Calibration, tags: Sequence[str] = TAGS) -> None:
         names = (GLOBAL, *CHANNELS)
@@ -319,7 +320,7 @@ class Calibrator:
         self.thresholds = np.array([[one.thresholds[name] for one in fits] for name in names], np.float32)
 
     def apply(self, sentiment_logits: Floats, tag_logits: Floats, channels: Sequence[str]) -> Applied:
-        """Calibrate a batch; probabilities are rounded to 1e-4 before anything compares them."""
+        """Calibrate a batch; probabilities are rounded to 1e-4 before they are compared with thresholds."""
         where = np.array([self.rows.get(channel, 0) for channel in channels], np.intp)
         p = np.round(softmax(sentiment_logits / self.temperature[where, None]), 4).astype(np.float32)
         tags = np.round(sigmoid(tag_logits * self.scale + self.offset), 4).astype(np.float32)
@@ -327,7 +328,7 @@ class Calibrator:
 
 
 def expected_error(probabilities: Floats, truths: npt.NDArray[np.int64], bins: int = 15) -> float:
-    """Expected calibration error of the top class over equally filled bins (0 is perfect).
+    """Expected calibration error of the most probable class, over bins with equal numbers of rows (0 is perfect).
 
     >>> expected_error(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1]))
     0.0

@@ -20,7 +20,7 @@ def _interval(pair: tuple[float, float]) -> str:
 
 
 class Demand(NamedTuple):
-    """A figure that was asked for beside the one that was measured."""
+    """A measured figure, the limit that was asked for, and whether the figure meets it."""
 
     what: str
     measured: float
@@ -29,7 +29,7 @@ class Demand(NamedTuple):
 
 
 def demands(made: Block) -> list[Demand]:
-    """What was asked for, met and missed, of an evaluation."""
+    """All demands on the model, compared with the figures of an evaluation."""
     sources, channels = made["sentiment"]["sources"], made["sentiment"]["channels"]
     shared, corpus = made["tags"]["shared"], made["tags"]["corpus"]
     gained = channels["all"]["kept_accuracy"] - channels["all"]["accuracy"]
@@ -176,7 +176,7 @@ def results(made: Block) -> str:
 
 
 def update_card(bundle: Path) -> None:
-    """Write the tables of the bundle's `evaluation.json` into its card, between the two marks."""
+    """Write the tables of the bundle's `evaluation.json` into its model card, between `START` and `END`."""
     path = bundle / "MODEL_CARD.md"
     made = msgspec.json.decode((bundle / "evaluation.json").read_bytes())
     before, _, rest = path.read_text(encoding="utf-8").partition(START)

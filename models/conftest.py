@@ -1,4 +1,4 @@
-"""Modules of the training stack are collected only where it is installed."""
+"""Collect modules that need torch or onnx only where these are installed."""
 
 from importlib.util import find_spec
 

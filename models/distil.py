@@ -1,8 +1,8 @@
-"""What teachers think of the training rows: soft labels that a student learns beside the annotators' (needs torch).
+"""Soft labels: probabilities that teacher networks give to training rows, learned besides the labels (needs torch).
 
-A deeper network, and the mean of several, judge better than the student can learn from hard labels alone; their
-probabilities also say something of what a source did not annotate (Hinton and others, 2015, Distilling the knowledge in
-a neural network). They are computed once, before the run, for the rows that the run will see, and kept beside it.
+A deeper network, or the mean of several, judges better than a student that learns from hard labels alone. Its
+probabilities also cover labels that a source did not annotate (Hinton and others, 2015, Distilling the knowledge in
+a neural network). They are computed once, before the run, for the rows that the run will see, and kept in its folder.
 """
 
 import hashlib
@@ -24,22 +24,22 @@ ROWS = 64
 
 @dataclass(frozen=True)
 class Judgement:
-    """Probabilities of sentiments [rows, 3] and of tags [rows, 7]; nought in rows that nobody judged."""
+    """The teachers' probabilities of sentiments [rows, 3] and of tags [rows, 7]; 0 in rows that they did not judge."""
 
     sentiment: Tensor
     tags: Tensor
 
     def of(self, rows: Sequence[int]) -> "Judgement":
-        """Of these rows alone."""
+        """The probabilities of these rows."""
         return Judgement(self.sentiment[rows], self.tags[rows])
 
     def judged(self) -> Tensor:
-        """1 for a row that was judged, 0 for another: [rows]."""
+        """1 for each row that the teachers judged, else 0: [rows]."""
         return (self.sentiment.sum(-1) > 0).float()
 
 
 def taught_loss(sentiment: Tensor, tags: Tensor, taught: Judgement) -> Tensor:
-    """Divergence of logits [rows, 3] and [rows, 7] from what teachers think of the same rows, where they were asked."""
+    """Mean divergence of logits [rows, 3] and [rows, 7] from the teachers' probabilities; 0 for rows not judged."""
     each = F.kl_div(sentiment.log_softmax(-1), taught.sentiment, reduction="none").sum(-1)
     each_tag = F.binary_cross_entropy_with_logits(tags, taught.tags, reduction="none").mean(-1)
     return ((each + 2.0 * each_tag) * taught.judged()).mean()
@@ -67,7 +67,7 @@ def judgement(
 def kept_judgement(
     teachers: Sequence[Path], ids: Sequence[list[int]], wanted: Iterable[int], device: torch.device, folder: Path
 ) -> Judgement:
-    """The same from `folder`, where a run that was stopped left it; other teachers or other rows are judged anew."""
+    """`judgement`, stored in `folder` and read from there when the same teachers and rows are asked for again."""
     rows = sorted(set(wanted))
     of = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in teachers]
     key = hashlib.sha256(repr((of, [(row, ids[row]) for row in rows])).encode()).hexdigest()[:16]

@@ -1,9 +1,9 @@
-"""Has the traffic moved away from what the model was calibrated on? Reference distributions and their comparison.
+"""Drift: compare the distribution of live traffic with that of the rows on which the model was judged.
 
 The bundle's `drift.json` holds, for each channel, how held-out rows spread over bins of the score, of the length in
 tokens and of the share of unknown tokens, and how often each tag was flagged. `psi` compares live traffic with it:
 under 0.1 nothing moved, 0.1-0.25 look, above 0.25 check the calibration (the usual bands of credit scoring). `Monitor`
-does so live, a batch at a time and without keeping a message. The reference is the mix that the model was judged on: an
+compares live, one batch at a time and without storing text. The reference is the mix that the model was judged on: an
 organisation whose traffic differs from the start sees a high but steady index, and should refit (`models.calibrate`).
 """
 
@@ -26,7 +26,7 @@ FLOOR = 1e-3
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Distributions of one channel: counts by bin for each measure, flags by tag, and rows behind them."""
+    """Distributions of one channel: number of rows, counts by bin for each measure, number of flags by tag."""
 
     rows: int
     bins: dict[str, list[int]]
@@ -34,7 +34,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """Values of some live messages of one channel; parallel sequences."""
+    """Values of some messages of one channel, as parallel sequences, and the number of flags by tag."""
 
     score: Sequence[float]
     length: Sequence[float]
@@ -43,7 +43,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def counts(values: Sequence[float] | npt.NDArray[np.number], edges: Sequence[float]) -> list[int]:
-    """How many values fall into each of the len(edges) + 1 bins; a bin holds its lower edge.
+    """How many values fall into each of the len(edges) + 1 bins; a bin includes its lower edge.
 
     >>> counts([0.0, 0.5, 2.0], [0.5, 1.0])
     [1, 1, 1]
@@ -68,7 +68,7 @@ def psi(expected: Sequence[int], found: Sequence[int]) -> float:
 
 
 def reference(window: Window) -> Reference:
-    """Count a window into the bins of the reference."""
+    """Count the values of a window by bin."""
     bins = {name: counts(getattr(window, name), edges) for name, edges in EDGES.items()}
     return Reference(rows=len(window.score), bins=bins, flags={tag: int(window.flags.get(tag, 0)) for tag in TAGS})
 
@@ -83,7 +83,7 @@ def compare(base: Reference, now: Reference) -> dict[str, float]:
 
 
 def load(bundle_dir: Path) -> dict[str, Reference]:
-    """The references of a bundle by channel; empty when it brings none."""
+    """Read the references of a bundle, by channel; empty when the bundle has none."""
     path = bundle_dir / "drift.json"
     return msgspec.json.decode(path.read_bytes(), type=dict[str, Reference]) if path.exists() else {}
 
@@ -98,9 +98,10 @@ class Monitor:
     """Compares live messages with the references, by channel, in a fixed amount of memory.
 
     Args:
-        references: Of the bundle, by channel; channels without one are not watched.
-        every: Messages of a channel between two comparisons, and before the first.
-        window: From so many on, all counts of a channel are halved: what is older weighs less and less.
+        references: By channel, from the bundle; channels without a reference are not watched.
+        every: A channel is compared after at least so many new messages.
+        window: When a channel has so many messages, its counts are halved before new ones are added, so that older
+            messages weigh less and less.
     """
 
     def __init__(self, references: Mapping[str, Reference], every: int = 1000, window: int = 5000) -> None:
@@ -108,12 +109,12 @@ class Monitor:
         self._every, self._window = every, window
         self._live: dict[str, Reference] = {}
         self._unread = dict.fromkeys(references, 0)
-        # Counting and comparing cost some 500 us whatever is counted: batches wait for each other.
+        # Counting and comparing take about 500 us for any number of messages, so several batches are counted together.
         self._waiting: list[Scores] = []
         self._channels: list[str] = []
 
     def add(self, channels: Sequence[str], scores: Scores) -> dict[str, dict[str, float]]:
-        """Take a batch; returns the indices of each channel that has `every` new messages since the last time."""
+        """Add a batch; return the indices of each channel with `every` new messages since its last comparison."""
         self._waiting.append(scores)
         self._channels += channels
         if len(self._channels) < self._every:
@@ -149,7 +150,7 @@ class Monitor:
 def _counted(
     score: npt.NDArray[np.floating], length: npt.NDArray[np.int32], flagged: npt.NDArray[np.bool_]
 ) -> Reference:
-    # What share of the tokens is unknown is not told by the scorer: that measure is of the references alone.
+    # `Scores` lacks the share of unknown tokens, so only the references of the bundle have that measure.
     bins = {"score": counts(score, SCORE_EDGES), "length": counts(length, LENGTH_EDGES)}
     return Reference(len(score), bins, dict(zip(TAGS, flagged.sum(axis=0).tolist(), strict=True)))
 

@@ -1,14 +1,14 @@
 """Measure the model on labelled rows: `python -m models.evaluate --data F.jsonl[.gz] ... [--json]`.
 
-A row needs `text`; `sentiment` (negative, neutral, positive or null) and `emotions` (a list of the tags that hold, or
-{tag: true/false}, or null) are what it is measured against; `channel` picks the calibration, as in `models.score`.
-Rows of the shared training sets (by their `source`) are read with their own label names (docs/model-training.md);
-`--held-out` keeps those never trained on. Some 380 texts of theirs are in training rows too, in other punctuation or
-case; only `models.report`, which reads all sets, can leave them out. What is not measured (not held out; a survey
-answer whose label cannot be told without its question) is counted as left out.
+A row needs `text`. Its labels are `sentiment` (negative, neutral, positive or null) and `emotions` (a list of the tags
+that hold, or {tag: true/false}, or null); `channel` picks the calibration, as in `models.score`.
+Rows of the shared training sets (known by their `source`) are read with their own label names (docs/model-training.md);
+`--held-out` measures only those never trained on. Some 380 of their texts also occur in training rows with other
+punctuation; only `models.report`, which reads all sets, can leave them out. Rows that are not measured are counted as
+left out: those not held out, survey answers that are unclear without their question, posts that we did not label.
 Printed overall and per channel: macro-F1, macro recall, accuracy, expected calibration error, share of wrong signs,
-accuracy on the rows it did not abstain from; per tag: AUC, average precision, precision and recall of its flag.
-Brackets are 95 % intervals. `--json` also has the intervals left out here, confusion matrices (rows are truths), and
+accuracy on the rows where the model did not abstain; per tag: AUC, average precision, precision and recall of its flag.
+Brackets are 95 % intervals. `--json` adds the intervals that the tables lack, confusion matrices (rows are truths), and
 the tags of each channel.
 
 Exit status: 0; 2 wrong arguments, data or bundle (the reason, with file and line, is on standard error).
@@ -36,7 +36,7 @@ Block = dict[str, Any]
 
 
 class Labelled(NamedTuple):
-    """A text with what people said of it: sentiment -1 and NaN for a tag mean 'not annotated'."""
+    """A text with people's labels: sentiment -1 and NaN for a tag mean 'not annotated'."""
 
     text: str
     channel: str
@@ -46,7 +46,7 @@ class Labelled(NamedTuple):
 
 @dataclass
 class Judged:
-    """Scores and labels of many rows, one array a batch."""
+    """Scores and labels of many rows, one array per batch; `left_out` counts rows that are not measured."""
 
     scores: list[Scores] = field(default_factory=list)
     channels: list[str] = field(default_factory=list)
@@ -137,7 +137,7 @@ def tag_block(scores: Any, flags: Any, truths: Any) -> Block:
 
 
 def summarise(judged: Judged) -> Block:
-    """The report of everything judged."""
+    """Make the report: measures of all rows and of each channel."""
     report: Block = {"rows": len(judged.channels), "left_out": judged.left_out, "channels": {}, "tags": {}}
     report["channel_tags"] = {}
     if not judged.scores:
@@ -162,7 +162,7 @@ def summarise(judged: Judged) -> Block:
 
 
 def _tag_blocks(scores: Any, flags: Any, truths: Any) -> Block:
-    """The block of each tag that was annotated; arrays are [n, tags], NaN in `truths` where it was not."""
+    """Measures of each tag that any row annotates; arrays are [n, tags], NaN in `truths` means not annotated."""
     found: Block = {}
     for place, tag in enumerate(TAGS):
         known = ~np.isnan(truths[:, place])
@@ -172,7 +172,7 @@ def _tag_blocks(scores: Any, flags: Any, truths: Any) -> Block:
 
 
 def _number(value: float | None, interval: Sequence[float] | None = None) -> str:
-    """A measure for the eye, with its interval; "-" where it is not defined.
+    """A measure as text, with its interval; "-" where it is not defined.
 
     >>> _number(0.71234, (0.7, 0.72)), _number(None), _number(float("nan"))
     ('0.712 (0.700-0.720)', '-', '-')
@@ -194,7 +194,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def as_text(report: Block) -> str:
-    """The report as tables for people."""
+    """The report as tables of plain text."""
     left_out = f", {report['left_out']} left out" if report["left_out"] else ""
     sentiment = [
         ("channel", "rows", "macro recall", "macro-F1", "accuracy", "ECE", "wrong sign", "kept", "accuracy kept"),

@@ -33,15 +33,16 @@ RANGE_TEXTS = 512
 PROOF_TEXTS = 1600
 TOKENS_PER_CHUNK = 120
 EXACT_INPUTS = ("layers.0.gelu", "layers.1.gelu")
-"""Two of the 24 products stay in float: together they make half of the labels flip that int8 would flip."""
+"""Inputs of the two of the 24 products that stay in float: in int8, they would cause half of all label flips."""
 GELU_SHARE = 0.85
-"""A few neurons of the lower layers answer a hundred times as loudly as the rest, so more is moved than elsewhere."""
+"""`share` of `column_factors` for GELU outputs; 0.5 elsewhere. A few neurons of the lower layers have outputs a hundred
+times as large as the others, so more of their spread is moved to the weight."""
 PRECISION = 0.7
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 
 def weights_of(checkpoints: Sequence[Path]) -> Arrays:
-    """The averaged weights of a checkpoint as arrays; of several finishing runs, the mean of theirs."""
+    """The averaged weights of a checkpoint as arrays; for several finishing runs, the mean of these weights."""
     return {name: values.numpy() for name, values in load_averaged(*checkpoints).state_dict().items()}
 
 
@@ -58,7 +59,7 @@ def scorer_of(model: Any, config: Config, calibration: Calibration | None = None
 
 
 def measure_ranges(builder: Builder, model: Any, config: Config, texts: Sequence[str]) -> dict[str, Range]:
-    """Run the float model over `texts` and choose a range for each input of a large product."""
+    """Run the float model over `texts`; choose a range for each input of a large product not in `EXACT_INPUTS`."""
     names = list(builder.products)
     scorer = scorer_of(with_outputs(model, names), config)
     seen: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
@@ -89,7 +90,7 @@ def _mixed(examples: Sequence[Example], count: int) -> list[str]:
 
 
 def agreement(exact: OnnxScorer, small: OnnxScorer, texts: Sequence[str]) -> dict[str, float]:
-    """How far int8 is from float on `texts`: probability differences, and how often the label or a tag flips."""
+    """Compare int8 with float on `texts`: probability differences, and how often the label or a tag flips."""
     encodings = exact.encode(texts)
     (sentiment, tags), (sentiment8, tags8) = exact.run(encodings), small.run(encodings)
     p, p8, t, t8 = softmax(sentiment), softmax(sentiment8), sigmoid(tags), sigmoid(tags8)
@@ -105,7 +106,7 @@ def agreement(exact: OnnxScorer, small: OnnxScorer, texts: Sequence[str]) -> dic
 
 
 def same_tokens(texts: Sequence[str], bundle: Path) -> bool:
-    """Whether the bundle's tokenizer gives the ids the training tokenizer gave."""
+    """Whether the bundle's tokenizer gives the same ids as the base model's tokenizer, with which training ran."""
     ours = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     ours.no_padding()
     ours.no_truncation()
@@ -119,7 +120,7 @@ def _save(folder: Path, model: Any, config: Config, calibration: Calibration) ->
     shutil.copyfile(base_folder() / "tokenizer.json", folder / "tokenizer.json")
     _write_json(folder / "config.json", config)
     _write_json(folder / "calibration.json", calibration)
-    # A fit of other weights must not become the prior of these.
+    # A kept calibration belongs to the previous weights and must not become the prior for these.
     (folder / SHIPPED_FIT).unlink(missing_ok=True)
 
 
@@ -128,7 +129,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def _version(model: Any, place: str) -> str:
-    # Named by content: the same weights get the same name wherever they are exported.
+    # A hash of the content: the same weights get the same version wherever they are exported.
     digest = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()[:10]
     return f"undertone-{'l6' if place == 'last' else 'l3'}-{digest}"
 
@@ -145,7 +146,7 @@ def small_model(weights: Arrays, layers: int, place: str, train_rows: Sequence[E
 def export(
     checkpoints: Sequence[Path], examples: Sequence[Example], folder: Path, place: str = "last"
 ) -> dict[str, Any]:
-    """Write the bundle of one student (`place` "last" or "exit") and return the proof of its agreement with float."""
+    """Write the bundle of one student (`place` "last" or "exit"); return what its manifest says about its making."""
     held_out = [example for example in examples if example.part == "dev"]
     train_rows = [example for example in examples if example.part == "train"]
     small, exact = small_model(weights_of(checkpoints), 6 if place == "last" else 3, place, train_rows)
@@ -165,7 +166,7 @@ def export(
 
 
 def add_checkpoints(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the weights."""
+    """Add the option `--checkpoint`, which names the files with the trained weights."""
     parser.add_argument(
         "--checkpoint",
         type=Path,

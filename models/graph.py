@@ -1,8 +1,8 @@
 """The encoder as an ONNX graph, in float or in int8; needs the `train` extra (onnx), not torch.
 
 Int8 here is static: activations have fixed ranges, measured once on training text, so the result of a row does not
-depend on the other rows of its batch (dynamic quantisation takes one range a batch, and replays would differ). Weights
-have one scale an output column and seven bits: on AVX2 without VNNI the eight-bit multiply-add saturates.
+depend on the other rows of its batch (dynamic quantisation has one range per batch, so replays would differ). Weights
+have one scale per output column and seven bits: on AVX2 without VNNI the eight-bit multiply-add saturates.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ HEADS = 12
 class Range:
     """Fixed scale and zero point of one activation tensor, unsigned eight bits.
 
-    `factors` divide its columns first (and multiply the rows of the weight): a few columns of a layer norm's output are
-    far larger than the rest and would take all the steps for themselves.
+    Its columns are first divided by `factors`, and the rows of the weight multiplied by them: a few columns of a layer
+    norm's output are far larger than the others, which would otherwise fall into very few of the 256 steps.
     """
 
     scale: float
@@ -36,7 +36,7 @@ class Range:
 
 @dataclass
 class Graph:
-    """Collects nodes and constants; names are unique because each is the name of the tensor it makes."""
+    """Collects nodes and constants; a node has the name of the tensor that it makes, so names are unique."""
 
     nodes: list[Any] = field(default_factory=list)
     constants: list[Any] = field(default_factory=list)
@@ -47,13 +47,13 @@ class Graph:
         return name
 
     def node(self, kind: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output, named like it."""
+        """Add a node with one output; node and output have the same name."""
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, domain=domain, **attributes))
         return output
 
 
 def quantise_weight(weight: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Symmetric int8 of a [in, out] matrix with one scale a column.
+    """Symmetric int8 of an [in, out] matrix with one scale per column, and the scales.
 
     >>> q, s = quantise_weight(np.array([[1.0, -2.0], [0.5, 1.0]], np.float32))
     >>> q.tolist()
@@ -64,7 +64,7 @@ def quantise_weight(weight: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int
 
 
 class Builder:
-    """Builds one graph from named weights; with `ranges` the products of the inputs that have one are int8."""
+    """Builds one graph from named weights. A product whose input has an entry in `ranges` is int8, else float."""
 
     def __init__(self, weights: Arrays, layers: int, place: str, ranges: Mapping[str, Range] | None) -> None:
         self.weights, self.layers, self.place, self.ranges = weights, layers, place, ranges
@@ -95,7 +95,7 @@ class Builder:
         return self.graph.node("MatMulIntegerToFloat", inputs, f"{name}.out", CONTRIB)
 
     def embeddings(self) -> str:
-        """Word vectors (int8 rows with a scale each, when quantised) plus places, normalised."""
+        """Layer-normalised sum of word and position vectors; with `ranges`, word vectors are int8 with a scale each."""
         words = self.weights["words.weight"]
         if self.ranges is None:
             x = self.graph.node("Gather", [self.graph.constant("words", words), "input_ids"], "words.float")
@@ -171,7 +171,7 @@ class Builder:
 
 
 def with_outputs(model: Any, names: list[str]) -> Any:
-    """The same model that also returns the tensors `names`."""
+    """A copy of the model that also returns the tensors `names`."""
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     for name in dict.fromkeys(names):
@@ -182,7 +182,7 @@ def with_outputs(model: Any, names: list[str]) -> Any:
 def column_factors(
     largest: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], share: float = 0.5
 ) -> npt.NDArray[np.float32]:
-    """Divisors of columns that move `share` of their spread (`largest` by column) from the activation to the weight."""
+    """Divisors that move `share` of the columns' spread from activation to weight; `largest` are column maxima."""
     rows = np.abs(weight).max(axis=1)
     factors = np.maximum(largest, 1e-3) ** share / np.maximum(rows, 1e-3) ** (1 - share)
     even: npt.NDArray[np.float32] = (factors / np.exp(np.log(factors).mean())).astype(np.float32)
@@ -190,7 +190,7 @@ def column_factors(
 
 
 def best_range(values: npt.NDArray[np.float32]) -> Range:
-    """The unsigned eight-bit range with the least squared error: clipping rare outliers buys finer steps.
+    """The unsigned eight-bit range with the least squared error: clipping rare outliers makes the steps finer.
 
     >>> best_range(np.linspace(0, 1, 500, dtype=np.float32)).zero
     0

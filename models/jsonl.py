@@ -20,10 +20,10 @@ T = TypeVar("T")
 REPORT_SECONDS = 5.0
 GZIP_MARK = b"\x1f\x8b"
 LONGEST_LINE = 64 << 20
-"""Bytes; a longer line is refused, or a file without line ends would be read whole."""
+"""Bytes; a longer line is refused, because a file without line ends would otherwise be read into memory whole."""
 BATCH_ROWS = 512
 BATCH_BYTES = 8 << 20
-"""A batch ends at whichever of the two it reaches first, so that long texts do not add up in memory."""
+"""A batch ends at `BATCH_ROWS` or at `BATCH_BYTES`, whichever comes first, so that long texts do not fill memory."""
 
 
 class RowError(ValueError):
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
 
 def stop(error: RowError) -> None:
-    """What to do with a bad row unless told otherwise."""
+    """Default reaction to a bad row: raise its error."""
     raise error
 
 
@@ -59,7 +59,7 @@ class Skipped:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Lines of a file or, for `-`, of standard input; gzip is told by its first bytes, whatever the name ends in."""
+    """Lines of a file or, for `-`, of standard input; gzip is recognised by its first bytes, not by the file's name."""
     with ExitStack() as stack:
         stream: Any = sys.stdin.buffer if str(path) == "-" else stack.enter_context(path.open("rb"))
         if stream.peek(2)[:2] == GZIP_MARK:
@@ -113,19 +113,19 @@ def _decoded(line: bytes) -> Any:
     try:
         return msgspec.json.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Python's reader takes what Python's writer makes and the fast one refuses: NaN, half a surrogate pair (a text
-        # that was cut within an emoji), a byte order mark. The half becomes "?", or it could not be written again.
+        # Python's parser accepts what Python's writer makes and msgspec refuses: NaN, half a surrogate pair (a text
+        # that was cut within an emoji), a byte order mark. The half becomes "?", because it cannot be written as UTF-8.
         forgiven = json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace")
         return json.loads(forgiven)
 
 
 def text_of(row: Row) -> str:
-    """The text of a row; null, as tables write a missing value, is empty: nothing to judge, so abstained from."""
+    """The text of a row; null (a missing value in a table) becomes an empty text, on which the scorer abstains."""
     return row["text"] or ""
 
 
 def channel_of(row: Row) -> str:
-    """The channel of a row as the calibration names it; whatever it does not know gets the global fit.
+    """The channel of a row as the calibration spells it; the calibration uses its global fit for unknown names.
 
     >>> channel_of({"channel": " Chat"}), channel_of({"channel": None}), channel_of({})
     ('chat', '', '')
@@ -136,8 +136,9 @@ def channel_of(row: Row) -> str:
 def labels_of(path: Path, number: int, row: Row) -> tuple[int, dict[str, bool]]:
     """The labels of a row: index of `sentiment` or -1, and the annotated tags.
 
-    `emotions` may be a list of the tags that hold (all others do not), an object of tag: true or false (others are not
-    annotated), or null (none annotated). A list with a name that is no tag of ours is another annotation: ignored.
+    `emotions` (or `tags` where that is missing) may be a list of the tags that hold (all others do not), an object of
+    tag: true or false (other tags are not annotated), or null (none annotated). A number in an object holds from 0.5
+    on. A list is ignored if it has a name that is not one of our tags: it comes from another annotation scheme.
 
     Raises:
         RowError: a label has the wrong type or an unknown sentiment.
@@ -158,7 +159,7 @@ def labels_of(path: Path, number: int, row: Row) -> tuple[int, dict[str, bool]]:
 
 
 def batches(items: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
-    """Consecutive lists, each ended by `BATCH_ROWS` items or by `BATCH_BYTES` of what `weigh` says, whichever is first.
+    """Cut items into lists: a list ends at `BATCH_ROWS` items or when their `weigh` adds up to `BATCH_BYTES`.
 
     >>> [len(batch) for batch in batches(range(BATCH_ROWS + 1), lambda item: 0)]
     [512, 1]
@@ -176,7 +177,7 @@ def batches(items: Iterable[T], weigh: Callable[[T], int]) -> Iterator[list[T]]:
 
 
 class Progress:
-    """Says on standard error how far a long input is; a short one stays silent."""
+    """Prints on standard error how many rows of a long input are done; prints nothing for a short input."""
 
     def __init__(self, verb: str, stream: TextIO = sys.stderr) -> None:
         self.verb, self.stream = verb, stream
@@ -184,7 +185,7 @@ class Progress:
         self.last = self.started
 
     def add(self, count: int) -> None:
-        """Count rows; prints at most every few seconds."""
+        """Count rows; print at most every `REPORT_SECONDS`."""
         self.done += count
         now = time.monotonic()
         if now - self.last >= REPORT_SECONDS:
@@ -196,8 +197,8 @@ class Progress:
 class Writer:
     """Writes rows to a file that appears under its name only when complete; `-` writes standard output.
 
-    A target that is no ordinary file (a pipe, `/dev/null`) is written to directly: replacing it would destroy it.
-    Equal rows give equal bytes, gzipped too.
+    A target that is not an ordinary file (a pipe, `/dev/null`) is written to directly, because replacing it would
+    destroy it. Equal rows give equal bytes, also when gzipped.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Held-out rows as a calibration sees them: which sources count for what, and the two halves for cross-fitting."""
+"""Prepare held-out rows for a calibration: which sources count for which labels, and two halves for cross-fitting."""
 
 from collections.abc import Sequence
 
@@ -19,19 +19,19 @@ JUDGED_SENTIMENT = frozenset(
         *OWN_LABELS,
     }
 )
-"""Sources whose sentiment was judged by people as such; derived and weak labels set no temperature."""
+"""Sources whose sentiment people judged directly. Derived and weak labels are not used to fit temperatures."""
 
 CUSTOMER_TAGS = frozenset({"banking77", "nlupp", *OWN_LABELS})
-"""Sources whose tags set scales and thresholds: customers talking to a company, plain task talk included."""
+"""Sources whose tags are used to fit scales and thresholds: customers who talk to a company, also plain task talk."""
 
 
 def half(example: Example) -> int:
-    """0 or 1, stable, the same for all rows of a scenario."""
+    """Number of the row's half, 0 or 1: never changes, and is the same for all rows of a scenario."""
     return percent(f"half/{example.group or example.text.lower()}") % 2
 
 
 def counted(examples: Sequence[Example]) -> list[Example]:
-    """The rows that a fit looks at at all."""
+    """The rows that a fit uses."""
     return [example for example in examples if example.source in JUDGED_SENTIMENT | CUSTOMER_TAGS]
 
 
@@ -52,7 +52,7 @@ def logits_of(scorer: OnnxScorer, examples: Sequence[Example]) -> LabelledLogits
 
 
 def take(rows: LabelledLogits, chosen: Sequence[int]) -> LabelledLogits:
-    """Some of the rows."""
+    """The chosen rows, by their numbers."""
     index = np.asarray(chosen, np.intp)
     return LabelledLogits(
         rows.sentiment_logits[index],

@@ -1,4 +1,4 @@
-"""Language tags: one spelling of each, so that "EN_us" and "en-US" are one language wherever they are compared."""
+"""Language tags in one spelling, so that "EN_us" and "en-US" compare as the same language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def spelled(tag: str) -> str:
 
 
 def looks_like_tag(text: str) -> bool:
-    """Whether a text is a language, with a script and a region at most: what a conversation's language needs.
+    """Whether a text is a language tag with at most a script and a region; a conversation's language needs no more.
 
     >>> [looks_like_tag(text) for text in ("en_us", "zh-Hant-TW", "es-419", "English", "")]
     [True, True, True, False, False]
@@ -28,7 +28,7 @@ def looks_like_tag(text: str) -> bool:
 
 
 def is_one_of(language: str, languages: Collection[str]) -> bool:
-    """Whether a language is among others, which may be named by their primary subtag alone. All as `spelled`.
+    """Whether `languages` contains the language or its primary subtag; all are tags as returned by `spelled`.
 
     >>> is_one_of("en-GB", {"en"}), is_one_of("en", {"en-GB"})
     (True, False)

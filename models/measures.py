@@ -14,7 +14,7 @@ RESAMPLED_ROWS = 20_000
 
 
 def confusion(truths: Ints, labels: Ints, classes: int = 3) -> Ints:
-    """Counts [truth, label]."""
+    """Confusion matrix: number of rows by [truth, label]."""
     table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (truths, labels), 1)
     return table
@@ -43,7 +43,7 @@ def macro_f1(truths: Ints, labels: Ints, classes: int = 3) -> float:
 
 
 def kappa(first: Sequence[object], second: Sequence[object]) -> tuple[float, float]:
-    """Share of equal labels of two raters, and Cohen's kappa: how far it exceeds chance, 1 being perfect.
+    """Share of equal labels of two raters, and Cohen's kappa: how far that share exceeds chance, 1 being perfect.
 
     Cohen (1960), A coefficient of agreement for nominal scales.
 
@@ -58,7 +58,7 @@ def kappa(first: Sequence[object], second: Sequence[object]) -> tuple[float, flo
 
 
 def auc(truths: Bools, scores: Floats) -> float:
-    """Chance that a positive outranks a negative, ties counting half.
+    """Probability that a positive row has a higher score than a negative row; a tie counts half.
 
     >>> auc(np.array([False, True, True]), np.array([0.1, 0.1, 0.9]))
     0.75
@@ -106,8 +106,8 @@ def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
 def bootstrap(measure: Callable[[npt.NDArray[np.intp]], float], rows: int, repeats: int = 200) -> tuple[float, float]:
     """95 % interval of `measure(row numbers)` over seeded resamples of the rows; NaN where it is never defined.
 
-    Above `RESAMPLED_ROWS` rows each resample has so many only, and the spread found shrinks by the root of the ratio
-    (the m out of n bootstrap): a file of millions then costs no more than one of thousands.
+    Each resample has at most `RESAMPLED_ROWS` rows. If there are more rows, the spread found is scaled down by the
+    square root of the ratio (the m out of n bootstrap): a file of millions then costs no more than one of thousands.
     """
     dice = np.random.default_rng(0)
     size = min(rows, RESAMPLED_ROWS)

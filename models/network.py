@@ -35,10 +35,11 @@ class Shape:
     positions: int = 512
     exit_layer: int = 3
     dropout: float = 0.1
-    """On the pooled vector only: inside the layers it cost a tenth of the time, and rows are seen once or twice."""
+    """Applied to the pooled vector only: inside the layers it took a tenth of the time, and most rows are seen only
+    once or twice."""
 
 
-class Layer(nn.Module):  # type: ignore[misc]  # torch is not there when types are checked
+class Layer(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
     """One post-norm transformer layer."""
 
     def __init__(self, shape: Shape) -> None:
@@ -63,8 +64,8 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not there when types a
         return self.norm2(x + self.down(F.gelu(self.up(x))))
 
 
-class Network(nn.Module):  # type: ignore[misc]  # idem
-    """`forward` returns (sentiment logits, tag logits) of the last layer, then the same of the early exit."""
+class Network(nn.Module):  # type: ignore[misc]  # torch is not installed where types are checked
+    """`forward` returns (sentiment logits, tag logits) of the last layer, then those of the early exit."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -86,7 +87,7 @@ class Network(nn.Module):  # type: ignore[misc]  # idem
             nn.init.zeros_(head.bias)
 
     def forward(self, ids: Tensor, attention: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits of both places; `attention` is 1 for tokens and 0 for padding."""
+        """Logits of the last layer and of the early exit; `attention` is 1 for tokens and 0 for padding."""
         places = self.places.weight[: ids.shape[1]]
         x = self.norm(self.words(ids) + places + self.kind)
         mask = (1.0 - attention[:, None, None, :].float()) * -1e4
@@ -98,7 +99,7 @@ class Network(nn.Module):  # type: ignore[misc]  # idem
         return (*self._read(x, attention, "last"), *self._read(early, attention, "exit"))
 
     def freeze(self, layers: int) -> None:
-        """Leave the word vectors and, where `layers` > 0, everything below that layer as they are.
+        """Exclude word vectors from training and, where `layers` > 0, also all other embeddings and the first `layers`.
 
         The word vectors are half of all parameters and cost a tenth of a step; each frozen layer saves an eighth.
         """
@@ -123,7 +124,8 @@ def pretrained(folder: Path) -> Network:
 def pretrained_teacher(path: Path) -> Network:
     """A deeper encoder of the same width and vocabulary, from an ONNX export of BERT as `transformers` writes it.
 
-    Such a file keeps vectors by their names, and matrices, transposed and nameless, by the product that uses them.
+    Such a file stores vectors under their names, but matrices transposed and without a name of their own: their names
+    are derived from the MatMul nodes that use them.
     """
     graph = onnx.load(str(path)).graph
     stored = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
@@ -157,9 +159,9 @@ def _encoder(stored: Mapping[str, Tensor], shape: Shape) -> Network:
 
 
 def load_averaged(*checkpoints: Path) -> Network:
-    """The averaged network of a checkpoint, ready to judge; of several runs with a common ancestor, their mean.
+    """The averaged network of a checkpoint, in evaluation mode; of several runs with a common ancestor, their mean.
 
-    The mean of such runs, weight by weight, judges better than each (Wortsman and others, 2022, Model soups).
+    The mean of such runs, weight by weight, judges better than each run (Wortsman and others, 2022, Model soups).
     """
     runs = [torch.load(path, map_location="cpu", weights_only=True)["averaged"] for path in checkpoints]
     layers = sum(name.endswith(".qkv.weight") for name in runs[0])

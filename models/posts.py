@@ -1,4 +1,4 @@
-"""Our labels of published posts to companies that came without any: by the id of a post, never with its text."""
+"""Our labels of posts to companies that were published without labels. The files have a post's id, never its text."""
 
 import csv
 from pathlib import Path
@@ -12,17 +12,17 @@ COLUMNS = ["id", "sentiment", "tags"]
 
 
 class Labels(NamedTuple):
-    """What one labelling pass said of one text."""
+    """The labels that one labelling pass gave to one text."""
 
     sentiment: str
     tags: frozenset[str]
 
 
 def parse_labels(sentiment: str, named: str) -> Labels:
-    """The labels in two cells of a file, tags separated by spaces.
+    """Parse the labels in two cells of a file; tags are separated by spaces.
 
     Raises:
-        ValueError: one of them is none of ours.
+        ValueError: the sentiment or a tag is not one of ours.
 
     >>> parse_labels("negative", "anger").sentiment
     'negative'
@@ -35,10 +35,10 @@ def parse_labels(sentiment: str, named: str) -> Labels:
 
 
 def read_labels(path: Path = LABELS) -> dict[str, Labels]:
-    """The labels in a file by the id of the post.
+    """Read the labels of a file, by the id of the post.
 
     Raises:
-        ValueError: a row breaks the contract of the file; it names file and line.
+        ValueError: a row breaks the format of the file; the message names file and line.
     """
     found: dict[str, Labels] = {}
     with path.open(encoding="utf-8", newline="") as lines:

@@ -1,7 +1,7 @@
-"""A scorer that remembers: "ok", "thanks" and an agent's canned lines are scored once.
+"""A cache in front of a scorer: "ok", "thanks" and an agent's canned lines are scored once.
 
-A score depends on the text and its channel alone, so that remembering changes nothing but the time. Looking up costs
-about a thousandth of scoring: it pays from one repeat in a thousand messages on.
+A score depends only on the text and its channel, so the cache changes nothing but the time. A look-up costs about a
+thousandth of scoring, so the cache pays from one repeat in a thousand messages on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ Row = tuple[Any, ...]
 
 
 class Repeats:
-    """Remembers the scores of the last `size` different short texts; same contract as the scorer behind it.
+    """Caches the scores of the last `size` different short texts; has the same interface as the scorer behind it.
 
     Args:
-        scorer: Asked for what is not remembered, once for each different text of a batch.
-        size: Texts kept. With `longest`, it bounds the memory to about 4 MB.
-        longest: Characters; longer texts do not repeat.
+        scorer: Scores what is not in the cache, each different pair of channel and text of a batch once.
+        size: Number of texts kept. With `longest`, it bounds the memory to about 4 MB.
+        longest: Characters; longer texts are not cached, because they hardly ever repeat.
 
     >>> from models.scorer import FakeScorer
     >>> repeats = Repeats(FakeScorer())
@@ -67,7 +67,7 @@ class Repeats:
         return _scores([used[key] for key in keys])
 
     def _remember(self, used: dict[Key, Row]) -> None:
-        """Put what was just used last, and forget what was used longest ago."""
+        """Move the scores that were just used to the end, and drop those that were used longest ago."""
         for key, row in used.items():
             if len(key[1]) <= self._longest:
                 self._rows.pop(key, None)

@@ -1,7 +1,7 @@
-"""Everything the model card says in numbers, from one command: `python -m models.report`. Needs the `train` extra.
+"""Measure all figures of the model card: `python -m models.report`. Needs the `train` extra.
 
-Writes `evaluation.json` into the bundle and the result tables into its `MODEL_CARD.md`. Probabilities are judged
-crosswise: the held-out rows are cut in two by scenario, each half is calibrated on the other, and both are then
+Writes `evaluation.json` and `drift.json` into the bundle and the result tables into its `MODEL_CARD.md`. Probabilities
+are cross-fitted: the held-out rows are cut in two by scenario, each half is calibrated on the other, and both are then
 measured together; the calibration that ships uses both. Speed is CPU time of one thread, so a busy machine changes it
 little.
 """
@@ -37,11 +37,11 @@ from models.unseen import measure
 SPEED_TEXTS = 512
 TASK_TALK = frozenset({"banking77", "nlupp"})
 LEAST_POSITIVES = 5
-"""Fewer say nothing of a tag."""
+"""A tag with fewer positives in a group is not reported for it."""
 
 
 def cross_fitted(rows: LabelledLogits, examples: Sequence[Example], precision: float) -> Applied:
-    """Calibrated outputs of all rows, each half by the fit of the other."""
+    """Calibrated outputs of all rows; each half is calibrated by a fit of the other half."""
     halves = np.array([half(example) for example in examples])
     parts: dict[int, Applied] = {}
     for side in (0, 1):
@@ -83,7 +83,7 @@ def sentiment_results(applied: Applied, examples: Sequence[Example]) -> Block:
 
 
 def tag_results(applied: Applied, examples: Sequence[Example]) -> Block:
-    """Tags where others named them, in our own held-out scenarios, and in posts that we labelled, apart."""
+    """Measures of the tags in three separate groups: shared sets, our corpus, and posts that we labelled."""
     group_of = np.array([OWN_LABELS.get(example.source, "shared") for example in examples])
     targets = np.array([example.tag_targets for example in examples])
     known = np.array([example.tags_annotated for example in examples])
@@ -105,7 +105,7 @@ def _is_task_talk(example: Example) -> bool:
 def task_talk(applied: Applied, examples: Sequence[Example]) -> Block:
     """How often plain requests and questions are called negative or get a negative tag.
 
-    Of our own corpus these are the neutral, untagged words of customers; survey answers are verdicts, not task talk.
+    These are customers' texts that are labelled neutral and carry no tag; survey answers are verdicts, not task talk.
     """
     bad = [TAGS.index(tag) for tag in NEGATIVE_TAGS]
     alarmed = (applied.p.argmax(axis=1) == 0) | applied.flagged[:, bad].any(axis=1)
@@ -122,7 +122,7 @@ def task_talk(applied: Applied, examples: Sequence[Example]) -> Block:
 
 
 def _cpu_rates(scorers: dict[str, OnnxScorer], encodings: Encodings, repeats: int = 7) -> dict[str, float]:
-    """Messages a second of CPU time: of each the best of some runs, taken in turns, as a shared machine has moods."""
+    """Messages per second of CPU time: the best of `repeats` runs of each scorer, in turns, as other load varies."""
     chunks = {name: scorer.chunks(encodings) for name, scorer in scorers.items()}
     best = dict.fromkeys(scorers, float("inf"))
     for _ in range(repeats):
@@ -135,7 +135,7 @@ def _cpu_rates(scorers: dict[str, OnnxScorer], encodings: Encodings, repeats: in
 
 
 def plain_int8(weights: dict[str, npt.NDArray[np.float32]], config: Config) -> OnnxScorer:
-    """MiniLM-L6 as one would quantise it without thought: ONNX Runtime's dynamic int8 of the plain graph."""
+    """MiniLM-L6 in the simplest int8, for comparison: ONNX Runtime's dynamic quantisation of the plain graph."""
     with TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         onnx.save(Builder(weights, 6, "last", None).build(), str(source))
@@ -151,7 +151,7 @@ def plain_int8(weights: dict[str, npt.NDArray[np.float32]], config: Config) -> O
 
 
 def speed(shipped: OnnxScorer, exit_student: OnnxScorer, plain: OnnxScorer, texts: Sequence[str]) -> Block:
-    """Messages a second of one core, tokenised beforehand, in the same run on the same texts."""
+    """Messages per second on one core of three models, in one run on the same texts; tokenising is not counted."""
     encodings = shipped.encode(texts)
     lengths = np.array([len(ids) for ids in encodings.ids])
     return {
@@ -175,7 +175,7 @@ def _speed_texts(examples: Sequence[Example]) -> list[str]:
 
 
 def write_drift(bundle: Path, scorer: OnnxScorer, applied: Applied, examples: Sequence[Example]) -> None:
-    """Reference distributions from the held-out rows of our own corpus and of plain task talk, by channel."""
+    """Write reference distributions by channel, of held-out rows with judged sentiment and of plain task talk."""
     unknown = scorer.tokenizer.token_to_id("[UNK]") or 0
     ids = scorer.encode([example.text for example in examples]).ids
     windows = {}
@@ -191,7 +191,7 @@ def write_drift(bundle: Path, scorer: OnnxScorer, applied: Applied, examples: Se
 
 
 def judge_student(scorer: OnnxScorer, examples: Sequence[Example], precision: float) -> tuple[Applied, Block]:
-    """Results of one student on all held-out rows."""
+    """Calibrated outputs and results of one student on all held-out rows."""
     applied = cross_fitted(logits_of(scorer, examples), examples, precision)
     bare = np.array([lacks_evidence(e.text, scorer.calibration.min_letters) for e in examples], bool)
     applied = applied._replace(unsure=applied.unsure | bare)

@@ -1,29 +1,30 @@
 """Add the model's judgement to each row of a file: `python -m models.score --in F.jsonl[.gz] --out G.jsonl[.gz]`.
 
-A row is a JSON object with `text`; `channel` (voice, chat, email, social, survey; any other name, null or none at all:
-the fit for all channels) picks its calibration. Every other field is passed on untouched, in the order of the input.
-Added, in place of fields of the same name:
+A row is a JSON object with `text`. Its `channel` picks the calibration: voice, chat, email, social or survey; a row
+with any other name, null or no channel gets the fit for all channels. Every other field is copied unchanged, and rows
+keep their order. These fields are added, and replace fields of the same name:
   p_negative p_neutral p_positive   calibrated, sum 1
   score                             p_positive - p_negative
-  label                             the likeliest of the three
+  label                             the most probable of the three
   emotions                          {tag: calibrated probability}
-  flags                             tags over the threshold of their channel
-  abstained                         too unsure, or too little text, to be shown as a judgement
+  flags                             tags whose probability reaches the threshold of the row's channel
+  abstained                         true: too unsure, or the text too short, to be shown as a judgement
 
   {"text": "Where is my order?", "channel": "chat"}   may become   {"text": "Where is my order?", "channel": "chat",
   "p_negative": 0.03, "p_neutral": 0.95, "p_positive": 0.02, "score": -0.01, "label": "neutral", "emotions": {...}, ...}
 
 Two more fields are read where a row has them, as in the live job:
-  speaker    customer (also null or none), agent, bot or system. Only customers have moods: whoever else speaks gets
-             emotions of 0 and no flags, and what a bot or a system says is not judged at all.
+  speaker    customer (also null or missing), agent, bot or system. Only customers get emotions and flags: a row of any
+             other speaker gets emotions of 0 and no flags, and a row of a bot or a system is not judged at all.
   language   a tag such as en-GB; a row in a language that the bundle does not read (its `languages`) is not judged.
-             Null, none, or what is no tag: taken to be one that it reads.
-Not judged means p 0, 1, 0, score 0, label neutral, emotions of 0, no flags, abstained.
+             If it is null, missing or not a language tag, the row is judged.
+Not judged means p_negative 0, p_neutral 1, p_positive 0, score 0, label neutral, emotions 0, no flags, abstained true.
 
-The text alone is judged: a survey's question or the turns before are not read. A text that is empty or null gets a row
-too, and is abstained from. Of a very long text both ends are read. UTF-8, with any line ends; blank lines are left out.
-Input is read and written in batches, so any size of file fits; `-` means standard input or output. A line that is no
-JSON object with a text ends the run with its number, and no file appears; `--skip-bad` goes on without such lines.
+Only the text is judged: a survey's question and earlier turns are not read. A row whose text is empty or null is
+written with abstained true. Of a very long text, the beginning and the end are read. UTF-8, with any line ends; blank
+lines are left out. Input is read and written in batches, so files of any size fit in memory; `-` means standard input
+or output. A line that is not a JSON object with `text` ends the run with an error that names the line, and no output
+file is made; `--skip-bad` leaves such lines out instead.
 
 Exit status: 0 all rows are written; 2 wrong arguments, input, bundle or output (the reason is on standard error).
 """
@@ -52,7 +53,7 @@ UNJUDGED: Row = {
 
 
 def judged(rows: Sequence[Row], scorer: Scorer, languages: Collection[str]) -> list[Row]:
-    """The rows with the model's fields added; `languages` are those that the model reads, as `spelled`."""
+    """Add the model's fields to the rows; `languages` are those that the model reads, as returned by `spelled`."""
     known = [_is_to_be_scored(row, languages) for row in rows]
     chosen = [row for row, is_known in zip(rows, known, strict=True) if is_known]
     scores = scorer.score([text_of(row) for row in chosen], [channel_of(row) for row in chosen])
@@ -73,7 +74,7 @@ def _is_to_be_scored(row: Row, languages: Collection[str]) -> bool:
 
 
 def _fields(row: Row, scores: Scores, place: int) -> Row:
-    """What the model says of one row; without tags when it is no customer who speaks."""
+    """The model's fields of one row; emotions are 0 and flags empty when the speaker is not a customer."""
     p = [round(float(value), 4) for value in scores.p[place]]
     customer = _speaker_of(row) == "customer"
     tags = [round(float(value), 4) if customer else 0.0 for value in scores.tags[place]]
@@ -90,10 +91,10 @@ def _fields(row: Row, scores: Scores, place: int) -> Row:
 def score_file(
     source: Path, target: Path, scorer: Scorer, languages: Collection[str], skipped: Skipped | None = None
 ) -> int:
-    """Score a file into another; returns the number of rows. The target appears only when all went well.
+    """Score one file into another; return the number of rows. The target appears only when all rows are written.
 
     Raises:
-        RowError: the input cannot be read, or, without `skipped`, one of its rows.
+        RowError: the input cannot be read or, without `skipped`, one of its rows cannot be used.
         OSError: the target cannot be written.
     """
     progress = Progress("scored")
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         languages = frozenset(map(spelled, scorer.config.languages))
         count = score_file(given.source, given.target, scorer, languages, skipped)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; Python must not try to flush the rest at its end.
+        # The reader of our output has closed the pipe, so Python must not flush the remaining output when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (RowError, BundleError, OSError) as error:

@@ -1,8 +1,8 @@
-"""Texts in, calibrated probabilities out: the one seam between the pipeline and the model.
+"""The only interface between the pipeline and the model: texts in, calibrated probabilities out.
 
-`OnnxScorer` runs the bundle; `FakeScorer` is a small word list with the same contract, for tests that need speed or
-chaos rather than accuracy. Both are pure: the scores of a text depend on the text and its channel alone, not on what
-else is in the batch, and are rounded to 1e-4 so that a replay which cuts its batches differently compares equal.
+`OnnxScorer` runs the bundle; `FakeScorer` is a small word list with the same interface, for fast tests and chaos tests,
+which need no accuracy. Both are pure: the scores of a text depend on the text and its channel alone, not on what else
+is in the batch, and are rounded to 1e-4 so that a replay which cuts its batches differently gives equal scores.
 """
 
 import re
@@ -26,7 +26,7 @@ from models.text import normalise
 __all__ = ["DEFAULT", "SENTIMENTS", "TAGS", "BundleError", "FakeScorer", "OnnxScorer", "Scorer", "Scores"]
 
 CALL_TOKENS = 12
-"""What a call of the model costs beside its tokens, in tokens (3 ms against 0.25 ms on AVX2)."""
+"""Fixed cost of a call of the model, in tokens (3 ms a call against 0.25 ms a token on AVX2)."""
 MOST_ROWS = 64
 PROBE = ("Thank you.",) * 2
 _LETTER_RUN = re.compile(r"[^\W\d_]")
@@ -41,11 +41,11 @@ class Scores:
     tags: npt.NDArray[np.float32]
     """[n, 7] calibrated probability of each of the scorer's `tags`."""
     flagged: npt.NDArray[np.bool_]
-    """[n, 7] the tag reaches the threshold of the text's channel."""
+    """[n, 7] whether the tag reaches the threshold of the text's channel."""
     abstained: npt.NDArray[np.bool_]
-    """[n] too unsure, or too little text, to be shown as a judgement."""
+    """[n] whether the model is too unsure, or the text too short, for the scores to be shown as a judgement."""
     tokens: npt.NDArray[np.int32]
-    """[n] tokens the model read, its two end marks included."""
+    """[n] number of tokens that the model read, its start and end tokens included."""
 
     def __len__(self) -> int:
         return len(self.p)
@@ -72,14 +72,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Encodings:
-    """Token ids of n texts, cut to the model's length; nothing padded yet."""
+    """Token ids of n texts, cut to the model's length and not yet padded."""
 
     ids: list[list[int]]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows of like length, padded to the longest: one call of ONNX Runtime."""
+    """Rows of similar length, padded to the longest: one call of ONNX Runtime."""
 
     rows: npt.NDArray[np.intp]
     feed: dict[str, npt.NDArray[np.int64]]
@@ -95,7 +95,7 @@ def lacks_evidence(text: str, min_letters: int) -> bool:
 
 
 def cut_middle(ids: list[int], limit: int) -> list[int]:
-    """Keep the first and the last tokens of a long text: an e-mail's mood is at its ends.
+    """Keep the first and the last tokens of a long text: an e-mail shows its mood at its beginning and its end.
 
     >>> cut_middle([101, 1, 2, 3, 4, 5, 6, 102], 6)
     [101, 1, 2, 5, 6, 102]
@@ -109,8 +109,8 @@ def cut_middle(ids: list[int], limit: int) -> list[int]:
 def chunk_ends(lengths: Sequence[int]) -> list[int]:
     """Where to cut rows of ascending `lengths` into calls of the model, so that little is spent on padding.
 
-    A call costs about as much as `CALL_TOKENS` tokens whatever is in it, so a chunk goes on until padding the rows it
-    has to the next row's length would cost more than another call. Within 2 % of the best cuts there are.
+    Each call has a fixed cost of about `CALL_TOKENS` tokens, so a chunk grows until padding its rows to the next row's
+    length would cost more than another call, or to `MOST_ROWS`. The cost is within 2 % of that of the best cuts.
 
     >>> chunk_ends([5, 5, 6, 30, 31])
     [3, 5]
@@ -147,7 +147,7 @@ class OnnxScorer:
 
     @classmethod
     def load(cls, bundle_dir: Path = DEFAULT, *, threads: int = 1) -> "OnnxScorer":
-        """Load and verify a bundle; `threads` is for one call of the model.
+        """Load and verify a bundle; `threads` is the number of cores for one call of the model.
 
         Raises:
             BundleError: the bundle does not match its manifest, or cannot be read; the message names the file.
@@ -158,7 +158,7 @@ class OnnxScorer:
         path = bundle_dir / "tokenizer.json"
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises nothing more special
+        except Exception as error:  # tokenizers raises plain exceptions
             raise BundleError(f"{path}: cannot be read as a tokenizer ({error})") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
@@ -172,7 +172,9 @@ class OnnxScorer:
         return made
 
     def prove(self, model: Path) -> None:
-        """Run a short text twice: what a graph says of its own shapes may be names, and numpy would stretch a column.
+        """Run two short texts and check the shapes of the outputs.
+
+        The shapes that the graph declares may be names instead of numbers, and numpy would broadcast a single column.
 
         Raises:
             BundleError: the model wants other inputs or gives other outputs than `run` expects.
@@ -182,7 +184,7 @@ class OnnxScorer:
         (chunk,) = self.chunks(self.encode(PROBE))
         try:
             found = [list(one.shape) for one in self.session.run(["sentiment", "emotions"], chunk.feed)]
-        except Exception as error:  # idem
+        except Exception as error:  # ONNX Runtime raises untyped exceptions of its own
             raise BundleError(f"{model}: {needs} for {len(PROBE)} texts ({error})") from error
         if found != expected:
             raise BundleError(f"{model}: {needs} for {len(PROBE)} texts, gives {found}")
@@ -203,7 +205,7 @@ class OnnxScorer:
         return self.config.tags
 
     def encode(self, texts: Sequence[str]) -> Encodings:
-        """Normalise and tokenise."""
+        """Normalise and tokenise texts."""
         return self._encode([normalise(text) for text in texts])
 
     def _encode(self, cleaned: list[str]) -> Encodings:
@@ -238,7 +240,7 @@ class OnnxScorer:
         return sentiment, tags
 
     def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        """Score texts, each with the channel it came by; order is kept, an empty batch is allowed."""
+        """Score texts, each on the channel at the same position; order is kept, an empty batch is allowed."""
         _same_length(texts, channels)
         cleaned = [normalise(text) for text in texts]
         encodings = self._encode(cleaned)
@@ -281,7 +283,7 @@ _WORD = re.compile(r"[a-z']+")
 
 
 class FakeScorer:
-    """A deterministic stand-in: counts words of two short lists. Same contract as `OnnxScorer`, no files, no model."""
+    """A deterministic substitute for `OnnxScorer` with the same interface: counts listed words, needs no files."""
 
     model_version = "fake-1"
     tags = TAGS
@@ -304,7 +306,7 @@ class FakeScorer:
         tokens = np.zeros(len(texts), np.int32)
         for row, text in enumerate(cleaned):
             words = _WORD.findall(text)
-            # A little of the text's own noise, so that no two texts tie by accident.
+            # A small amount that depends on the text, so that different texts rarely have equal scores.
             noise = (zlib.crc32(text.encode()) % 1000) / 5000
             sentiment[row] = [
                 _count(words, _MOOD_WORDS["negative"]),

@@ -2,8 +2,8 @@
 
 Each source says what its own labels mean for ours (`docs/model-training.md` gives the table). Nothing is guessed from
 silence: a tag that a source did not annotate has weight 0 and does not enter the loss. Held-out rows ("dev") are chosen
-here once, by published split or by a hash of the group, and never change with the seed of a training run. A text that
-would be on both sides, in whatever punctuation and case, is on one or on none (`parted`).
+here once, by published split or by a hash of the group, and never change with the seed of a training run. No text is on
+both sides of the split, whatever its punctuation and case (`parted`).
 """
 
 import csv
@@ -331,13 +331,13 @@ def read_shared(folder: Path) -> Iterator[Example]:
 
 
 def bare(text: str) -> str:
-    """The letters and digits of a text in one case: what punctuation, spacing and capitals leave alike.
+    """The letters and digits of a text in one case: equal for texts that differ in punctuation, spacing or case alone.
 
     >>> bare("Can you hear me?") == bare("can you  hear me"), bare(":("), bare(":)")
     (True, ':(', ':)')
     """
     folded = text.casefold()
-    # An emoticon has no letters, and says the more.
+    # An emoticon has no letters or digits but shows the mood, so it is kept as it is.
     return "".join(sign for sign in folded if sign.isalnum()) or folded
 
 
@@ -347,10 +347,11 @@ def read_all(folder: Path) -> list[Example]:
 
 
 def parted(everything: Sequence[Example]) -> list[Example]:
-    """Without what would be on both sides of the split, compared by `bare`.
+    """Drop texts that would be on both sides of the split; texts are compared by `bare`.
 
-    A training row that repeats a held-out row word for word has always been left out. One that differs in punctuation
-    or case alone was trained on before this was looked at, so its like does not measure the shipped weights: both go.
+    A training row that equals a held-out row, apart from case, is dropped and the held-out row is kept. If the two also
+    differ in punctuation or spacing, both are dropped: the shipped weights were trained on such training rows, so the
+    held-out rows do not measure them.
     """
     held_out = {example.text.lower() for example in everything if example.part == "dev"}
     held_out_bare = {bare(text) for text in held_out}
@@ -366,7 +367,7 @@ def parted(everything: Sequence[Example]) -> list[Example]:
 
 
 def without_repeats(examples: Sequence[Example]) -> list[Example]:
-    """Without training rows that are there already and without texts of a single character."""
+    """Drop training rows that repeat an earlier one, and texts of less than two characters."""
     seen: set[tuple[object, ...]] = set()
     kept = []
     for example in examples:

@@ -1,8 +1,8 @@
 """One way to clean a message, used when training and when scoring, so that both see the same tokens.
 
-The text keeps its words and its order. What carries no mood (addresses, link targets, HTML escapes) shrinks to a
-short stand-in; what carries mood but is missing from the vocabulary (emoji) becomes words. Redaction of personal
-data is not done here.
+The text keeps its words and their order. Parts that carry no mood (handles, link targets, HTML escapes) become a short
+replacement; emoji, which carry mood but are missing from the vocabulary, become words. Personal data is not redacted
+here.
 """
 
 import html
@@ -11,7 +11,7 @@ import re
 import emoji
 
 MAX_CHARACTERS = 4000
-"""The middle of a longer text is dropped before any work: 128 tokens never need more."""
+"""The middle of a longer text is dropped before any other step: 128 tokens never need more."""
 
 _URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 _HANDLE = re.compile(r"(?<![\w.])@\w{1,30}")
@@ -41,7 +41,7 @@ def _emoji_words(match: "re.Match[str]") -> str:
 
 
 def _placeholder_word(match: "re.Match[str]") -> str:
-    """What training text has in a placeholder's place: its name ([EMAIL], [PHONE], [NAME]), but links are `http`."""
+    """The word that training text has for a placeholder: its name ([EMAIL], [PHONE], [NAME]), or `http` for [URL]."""
     name = match.group(1)
     return "http" if name == "URL" else name.lower().replace("_", " ")
 
@@ -56,7 +56,7 @@ def _name_emoji(text: str) -> str:
 
 
 def _join_surrogates(text: str) -> str:
-    """Halves of a character that were escaped apart become one; a half alone, which no tokenizer takes, U+FFFD."""
+    """Join surrogates that were escaped separately; a lone one, which no tokenizer accepts, becomes U+FFFD."""
     if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

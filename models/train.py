@@ -6,7 +6,7 @@ first. The weights kept are an exponential moving average. Runs on two CPU cores
 The order of examples, the dropout and the initial heads follow from `--seed` alone. With `--budget-minutes` the
 schedule shrinks to fit the clock, so the number of steps (and with it the result) then depends on the machine.
 A run stopped at any time goes on from its last checkpoint when started again with the same arguments and data, and ends
-as if it had not been stopped; a checkpoint of other ones is refused.
+as if it had not been stopped; a checkpoint of other arguments or data is refused.
 """
 
 import argparse
@@ -104,11 +104,11 @@ class Plan:
     finish: bool = False
     """Train on the finishing mix."""
     start: tuple[Path, ...] = ()
-    """Checkpoints whose mean is gone on from; without any, an encoder that knows no labels yet."""
+    """Checkpoints from whose mean the run starts; without any, it starts from an encoder not yet trained on labels."""
     encoder: Path | None = None
     """ONNX file of a deeper encoder to begin from, for a teacher; without it, the student's own."""
     teachers: tuple[Path, ...] = ()
-    """Checkpoints whose mean judgement is learned beside the labels of others; our own labels stand alone."""
+    """Checkpoints whose mean judgement is learned besides the labels of public sets; not for rows that we labelled."""
     teacher_weight: float = 0.6
     seed: int = 7
 
@@ -212,7 +212,7 @@ def collate(
 def masked_loss(sentiment: Tensor, tags: Tensor, batch: Batch, smoothing: float, teacher_weight: float = 0.0) -> Tensor:
     """Cross-entropy of annotated sentiments plus binary cross-entropy of annotated tags, both weighted by row.
 
-    The labels of a row that teachers judged count by as much less as the teachers do.
+    In rows that teachers judged, the weight of the labels is multiplied by 1 - `teacher_weight`.
     """
     trust = 1.0 - teacher_weight * batch.taught.judged() if batch.taught else torch.ones_like(batch.sentiment_weight)
     weights = torch.tensor(CLASS_WEIGHTS, device=sentiment.device)
@@ -314,7 +314,7 @@ class Run:
         """Go on from the checkpoint, if there is one.
 
         Raises:
-            OtherRun: it is of another plan, of other data, or of a time when checkpoints did not say.
+            OtherRun: the checkpoint is of another plan or other data, or has no digest (older checkpoints).
         """
         if not self.path.exists():
             return

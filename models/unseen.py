@@ -1,7 +1,7 @@
-"""A list of utterances that nothing was trained, calibrated or chosen on: what the model makes of strangers' words.
+"""Measure the model on a list of utterances on which nothing was trained, calibrated or chosen.
 
-Typical ones and ones of the kinds that an earlier bundle failed on, written apart from the corpus by someone who had
-not seen it. `models.report` measures them for the card; `models.sources` must never read them.
+Some are typical, others are of the kinds that an earlier bundle failed on. They were written separately from the corpus
+by someone who had not seen it. `models.report` measures them for the card; `models.sources.read_all` never reads them.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ def read_unseen() -> list[Example]:
 
 
 def measure(scorer: Scorer) -> Block:
-    """Measures of the sentiment, as the scorer ships; the tags say only what a row was written for."""
+    """Measures of the sentiment by a scorer; the rows' tags are not measured, they only say what a row is about."""
     rows = read_unseen()
     scores = scorer.score([one.text for one in rows], [one.channel for one in rows])
     truths = np.array([one.sentiment for one in rows])

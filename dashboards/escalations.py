@@ -100,8 +100,8 @@ def suppressed() -> Json:
     return stat(
         4,
         "Held back (target < 10%)",
-        "Share of alerts that the rate cap kept from being sent. They are in the list below; a high share means that "
-        "rules are too eager or supervisors too few.",
+        "Share of alerts that a rule's cool-down or the customer's hourly budget kept from being sent. They are in the "
+        "list below; a high share means that rules are too eager.",
         f"SELECT countIf(state = 'suppressed') / nullIf(count(), 0) AS share "
         f"FROM ({RAISED}) WHERE route = 'supervisor'",
         unit="percentunit",

@@ -272,7 +272,7 @@ def rejects_by_reason() -> Json:
     )
 
 
-def late_and_unsure() -> Json:
+def abstained_share() -> Json:
     """Share of messages on which the model abstained, over time and by channel."""
     return lines(
         11,
@@ -451,7 +451,7 @@ def board() -> Json:
         (4, [(number, 6) for number in quality]),
         (8, [(rate_by_channel(), 12), (latency(), 12)]),
         (8, [(kafka_lag(), 8), (stream_lag(), 8), (record_age(), 8)]),
-        (8, [(rejects_by_reason(), 8), (late_and_unsure(), 8), (drift_by_channel(), 8)]),
+        (8, [(rejects_by_reason(), 8), (abstained_share(), 8), (drift_by_channel(), 8)]),
         (8, [(model_share(), 8), (confidence(), 8), (calibration(), 8)]),
         (8, [(progress(), 12), (store_size(), 12)]),
     )

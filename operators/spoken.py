@@ -55,8 +55,8 @@ _BRACKETED = re.compile(r"[(\[]\s?(?:at|dot)\s?[)\]]", re.IGNORECASE)
 
 
 def may_hold_number(text: str) -> bool:
-    """Cheap test: whether a text of 15 characters or more has a number word. Numbers in words alone are no shorter."""
-    if len(text) < 15:
+    """Cheap test: whether a text long enough for a dictated number ("un 1 1 12345") has a number word."""
+    if len(text) < 11:
         return False
     return not _KNOWN.isdisjoint(text.lower().replace("-", " ").replace(",", " ").replace(".", " ").split())
 

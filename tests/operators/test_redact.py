@@ -139,6 +139,11 @@ def test_ordinary_numbers_and_words_stay(text: str) -> None:
     assert redact(text) == (text.replace("\ufe0f\u20e3", ""), 0)
 
 
+def test_the_shortest_dictated_number_that_mixes_words_and_figures_is_found() -> None:
+    assert redact("un 1 1 12345") == ("[NUMBER]", 1)
+    assert redact("un 1 12345") == ("un 1 12345", 0), "six digits"
+
+
 def test_dictated_numbers_are_only_looked_for_in_transcripts() -> None:
     text = "it's four one one one double one two"
     assert redact(text, dictated=False) == (text, 0)

@@ -37,7 +37,7 @@ def recount(found: Rows) -> tuple[list[str], int]:
     Left out are customers of whom a message came after its session was closed, was corrected to another time, or who
     had more conversations at a time than the job keeps apart: there the definitions leave room.
     """
-    said, turns, sessions = (_by_customer(found, table) for table in ("scored_events", "trajectory", "sessions"))
+    said, turns, sessions = (by_customer(found, table) for table in ("scored_events", "trajectory", "sessions"))
     wrong: list[str] = []
     compared = 0
     for customer, messages in said.items():
@@ -51,14 +51,14 @@ def recount(found: Rows) -> tuple[list[str], int]:
     ], compared
 
 
-def _by_customer(found: Rows, table: str) -> dict[Any, list[Record]]:
+def by_customer(found: Rows, table: str) -> dict[Any, list[Record]]:
     """The rows that count, by customer, in the order of event time."""
     grouped: dict[Any, list[Record]] = defaultdict(list)
     for values in found[table]:
         row = {name: hashable(value) for name, value in zip(TABLES[table].columns, values, strict=True)}
-        if not row["deleted"]:
+        if not row.get("deleted"):
             grouped[row["tenant"], row["customer_key"]].append(row)
-    if table != "sessions":
+    if "event_id" in TABLES[table].columns:
         for rows in grouped.values():
             rows.sort(key=_place)
     return grouped
@@ -84,12 +84,13 @@ def _compare_turns(customer: Any, messages: Sequence[Record], turns: Sequence[Re
         for place in range(len(group)):
             until, turn = messages[: at + 1], turns[at]
             wanted = _levels(until) | _so_far(until, group[: place + 1])
-            wrong += _differences(f"{customer} {turn['event_id']}", wanted, turn)
+            wrong += differences(f"{customer} {turn['event_id']}", wanted, turn)
             at += 1
     return wrong
 
 
-def _differences(where: str, wanted: Record, found: Record) -> list[str]:
+def differences(where: str, wanted: Record, found: Record) -> list[str]:
+    """Say which of the values wanted the row does not have."""
     return [
         f"{where}: {name} is {found[name]}, not {value}"
         for name, value in wanted.items()
@@ -157,7 +158,7 @@ def _compare_sessions(
         wanted = _session(group) | _moods(messages, turns, start, end)
         wanted |= figures.sums(group) | figures.course(group, session["carried"]) | figures.ends(group)
         where = f"{customer} session {session['session_id']}"
-        wrong += _differences(where, wanted, session)
+        wrong += differences(where, wanted, session)
         under = _time_under(messages, start, end)
         if abs(under - session["under_ms"]) > len(group):  # each stretch is rounded to a millisecond
             wrong.append(f"{where}: under_ms is {session['under_ms']}, not {under}")

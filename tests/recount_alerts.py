@@ -70,8 +70,9 @@ class Standing:
     """Where one rule stands with the customer."""
 
     held: int = 0
-    """Successive messages for which `raise` held, and the time of the first of them."""
+    """Successive messages for which `raise` held, the time of the first of them, and of the last that was needed."""
     since: int = 0
+    enough: int = 0
     active: Alert | None = None
     held_back: bool = False
     ended: int = 0
@@ -125,6 +126,8 @@ class Customer:
         elif facts["kind"] == "utterance" or rule.messages == 1:
             standing.since = standing.since if standing.held else facts["event_time"]
             standing.held += 1
+            if standing.held == rule.messages:
+                standing.enough = facts["event_time"]
             lasted = standing.held >= rule.messages and facts["event_time"] - standing.since >= rule.duration
             if lasted and not facts["provisional"] and not rule.waits:
                 self._rise(rule, session, facts["event_time"], facts, "")
@@ -136,11 +139,10 @@ class Customer:
             standing = self.standing[rule.id]
             if rule.waits and standing.held >= rule.messages and not standing.active and not standing.held_back:
                 cooled = standing.ended + rule.cooldown if standing.ended else 0
-                due.append((max(standing.since + rule.duration, cooled), rule.id, rule))
+                due.append((max(standing.since + rule.duration, standing.enough, cooled), rule.id, rule))
         for at, _, rule in sorted(due, key=lambda found: found[:2]):
             if at <= until:
-                waited = (at - self.standing[rule.id].since) // 1000
-                self._rise(rule, session, at, last, f"no answer for {waited} s")
+                self._rise(rule, session, at, last, "no answer for")
 
     def _answer(self, facts: Facts) -> None:
         for rule in self.rules:

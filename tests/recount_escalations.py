@@ -120,6 +120,7 @@ def _of_message(message: Record, rules: PlainRules) -> Record:
     rating, heard = message["rating"], message["speaker"] == "customer"
     return {
         "language": message["language"],
+        "provisional": not message["final"],
         "keywords": rules.keywords_in(message["text"]) if heard else set(),
         "silence_s": message["silence_ms"] / SECOND,
         "overtalk_s": message["overtalk_ms"] / SECOND,

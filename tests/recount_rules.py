@@ -1,4 +1,4 @@
-"""Rules read as plain YAML, and their conditions asked of plain facts: the documented grammar and none of the job's code.
+"""Rules read as plain YAML, and their conditions asked of plain facts: the documented grammar, not the job's code.
 
     condition = mapping of one or more of                 (several keys: all must hold)
       all: [condition, ...]   any: [condition, ...]   not: condition
@@ -116,8 +116,10 @@ def _rule(node: Mapping[str, Any]) -> PlainRule:
 def holds(condition: Condition, facts: Facts) -> bool:
     """Whether a condition is true of a message.
 
-    >>> holds({"level": {"below": -0.4}, "any": [{"label": "negative"}, {"not": {"waiting": True}}]},
-    ...       {"level": -0.5, "label": "neutral", "waiting": False})
+    >>> holds(
+    ...     {"level": {"below": -0.4}, "any": [{"label": "negative"}, {"not": {"waiting": True}}]},
+    ...     {"level": -0.5, "label": "neutral", "waiting": False},
+    ... )
     True
     >>> holds({"slope": {"below": 0.1, "above": -0.1}}, {"slope": None})
     False

@@ -1,4 +1,4 @@
-"""Customers whose moods swing and whose events come as a bad network brings them, and the rows that the job makes of it."""
+"""Customers whose moods swing and whose events come as a bad network brings them, and the rows made of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ ORDERLY = 0.4
 WORDS = ("it still does not work", "I want to talk to a manager", "my LAWYER, and small claims", "switch  provider?")
 CHANNELS: tuple[Channel, ...] = ("chat", "chat", "chat", "voice", "voice", "social", "email", "survey")
 SPEAKERS: tuple[Speaker, ...] = ("customer", "customer", "customer", "customer", "agent", "bot", "system")
-KINDS: tuple[Kind, ...] = (*["utterance"] * 16, "opened", "closed", "hold", "transfer", "rating")  # type: ignore[assignment]
+SPOKEN: Kind = "utterance"
+KINDS: tuple[Kind, ...] = (*[SPOKEN] * 16, "opened", "closed", "hold", "transfer", "rating")
 
 
 def rough_rows(machine: CustomerReducer, keyword_bits: Callable[[str], int], seed: int, customers: int) -> Rows:
@@ -89,9 +90,9 @@ def _corrections(random: Random, first: Scored) -> list[Scored]:
     """The event again: its final words, other words, or that there were none."""
     fate = random.random()
     if fate < 0.1:
-        return [_again(first, 1, score=round(random.uniform(-1.0, 0.6), 4), label="negative")]
+        return [_again(first, 2, score=round(random.uniform(-1.0, 0.6), 4), label="negative")]
     if fate < 0.2:
-        return [_again(first, 1, kind="retracted")]
+        return [_again(first, 2, kind="retracted")]
     return []
 
 
@@ -103,7 +104,8 @@ def _again(first: Scored, revision: int, kind: Kind | None = None, **changes: An
 def _disorder(random: Random, history: Sequence[Scored]) -> list[Scored]:
     """As it arrives: some events late, a few too late, some twice, and some first in provisional words."""
     sent: list[tuple[int, int, Scored]] = []
-    for event in history:
+    for first in history:
+        event = first
         if event.utterance.revision == 0 and random.random() < 0.08:
             partial = replace(event, utterance=replace(event.utterance, final=False), score=round(event.score / 2, 4))
             sent.append((event.utterance.event_ms, len(sent), partial))

@@ -110,7 +110,9 @@ def _levels(until: Sequence[Record]) -> Record:
     mine = [message for message in until if message["interaction_id"] == last["interaction_id"]]
     return {
         "level": _level(mine, HALF_LIFE[last["channel"]], last["event_time"]),
+        "level_evidence": _sums(mine, HALF_LIFE[last["channel"]], last["event_time"])[1],
         "customer_level": _level(until, CUSTOMER_HALF_LIFE, last["event_time"]),
+        "customer_evidence": _sums(until, CUSTOMER_HALF_LIFE, last["event_time"])[1],
     }
 
 
@@ -118,7 +120,7 @@ def _so_far(until: Sequence[Record], group: Sequence[Record]) -> Record:
     """What a turn says of its session up to it, and of the customer's contacts."""
     now = until[-1]["event_time"]
     return {
-        "slope": figures.slope(group),
+        **figures.slope(group),
         "streak": figures.streak(group),
         "messages": len(figures.spoken(group)),
         "contacts_24h": _contacts(until, now, DAY),
@@ -136,12 +138,18 @@ def _contacts(messages: Sequence[Record], now: int, span: int, without: str = ""
 
 
 def _level(messages: Iterable[Record], half_life: float, now: int) -> float:
-    above, below = 0.0, PRIOR
+    scores, evidence = _sums(messages, half_life, now)
+    return scores / (evidence + PRIOR)
+
+
+def _sums(messages: Iterable[Record], half_life: float, now: int) -> tuple[float, float]:
+    """Decayed sums of weighted scores, and of the weights alone: the evidence."""
+    above, below = 0.0, 0.0
     for message in messages:
         if message["speaker"] == "customer" and message["kind"] == "utterance" and not message["abstained"]:
             weight = message["weight"] * 0.5 ** ((now - message["event_time"]) / half_life)
             above, below = above + weight * message["score"], below + weight
-    return above / below
+    return above, below
 
 
 def _compare_sessions(

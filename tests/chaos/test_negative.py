@@ -106,6 +106,8 @@ def test_the_recount_by_the_definitions_agrees_and_names_what_does_not(finished:
     for table, column, by in (
         ("trajectory", "level", 0.001),
         ("trajectory", "customer_level", -0.001),
+        ("trajectory", "level_evidence", 0.01),
+        ("trajectory", "customer_evidence", 0.01),
         ("sessions", "started_time", 1),
         ("sessions", "ended_time", 1),
         ("sessions", "hops", 1),

@@ -4,13 +4,22 @@
                              |                     '-- level_up.when holds --> active, graver
                              '-- cooling down or budget spent --> suppressed (told once, while raise holds)
 
-De-bounce counts successive customer messages; events without words (opened, rating ...) can only set off rules that
-ask for one. A provisional message moves an alert of level 1 to pending at most, and no other: what it seems to say may
-be gone with the next words, so it neither raises nor clears. The budget is a sliding hour per customer, over all rules:
-keyed state knows one customer only, so it caps what one customer may set off, and a cap per recipient belongs to
-whoever delivers.
+A rule is asked of what the customer says, and of events without words (opened, rating ...) whoever made them, where it
+is in scope: nothing else counts, breaks or clears. De-bounce counts successive customer messages; an event without
+words can only set off rules that ask for one message, also where they were held back before. It may make an alert
+graver, and neither breaks nor clears. For one message `clear` goes before `level_up`, and what was cleared rises with
+a later message at the earliest. A level goes up only, at once where `level_up` holds of the message that raises. A
+provisional message moves an alert of level 1 to pending at most, and no other: what it seems to say may be gone with
+the next words, so it neither raises nor clears.
 
-A rule about waiting goes from pending to active by the passing of time alone (`pass_time`), and an answer ends it.
+The cooldown runs from the end of the rule's last alert, over sessions too, and lets a graver one pass. The budget is a
+sliding hour per customer, over all rules in the order of the file; it counts alerts that were raised, not those held
+back or made graver. Keyed state knows one customer only, so it caps what one customer may set off, and a cap per
+recipient belongs to whoever delivers.
+
+A rule about waiting goes from pending to active by the passing of time alone (`pass_time`): `for.seconds` after the
+first message, not before the last that it asks for, and put off rather than held back while it cools down. What the
+budget holds back of it stays so. An answer ends it.
 
 A step is a pure function of the alarms before it and the facts, so a corrected history folds to the alarms that it
 should have had; `alerts.py` tells the world the difference, and knows what people did with an alert.
@@ -219,11 +228,13 @@ def _advance(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...]) ->
 def _while_holding(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...]) -> tuple[Track, Change | None]:
     """The reason is there, the alert is not: count, and raise once it has lasted."""
     turn = facts.turn
+    if turn.kind != "utterance" and rule.messages > 1:
+        return track, None
     if track.phase != SUPPRESSED:
-        if turn.kind != "utterance" and rule.messages > 1:
-            return track, None
         since = track.since_ms if track.phase == PENDING else turn.event_ms
         count = min(track.count + 1, rule.messages)
+        if rule.waits and track.count < count == rule.messages:
+            since = max(since, turn.event_ms - rule.duration_ms)  # not due before the last message that it asks for
         if track.phase != PENDING or count != track.count:
             track = Track(rule.id, PENDING, count, since, track.resolved_ms, track.level, track.ordinal, track.alert)
     if turn.provisional or rule.waits:

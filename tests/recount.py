@@ -37,7 +37,7 @@ def recount(found: Rows) -> tuple[list[str], int]:
     Left out are customers of whom a message came after its session was closed, was corrected to another time, or who
     had more conversations at a time than the job keeps apart: there the definitions leave room.
     """
-    said, turns, sessions = (_by_customer(found, table) for table in ("scored_events", "trajectory", "sessions"))
+    said, turns, sessions = (by_customer(found, table) for table in ("scored_events", "trajectory", "sessions"))
     wrong: list[str] = []
     compared = 0
     for customer, messages in said.items():
@@ -51,14 +51,14 @@ def recount(found: Rows) -> tuple[list[str], int]:
     ], compared
 
 
-def _by_customer(found: Rows, table: str) -> dict[Any, list[Record]]:
+def by_customer(found: Rows, table: str) -> dict[Any, list[Record]]:
     """The rows that count, by customer, in the order of event time."""
     grouped: dict[Any, list[Record]] = defaultdict(list)
     for values in found[table]:
         row = {name: hashable(value) for name, value in zip(TABLES[table].columns, values, strict=True)}
-        if not row["deleted"]:
+        if not row.get("deleted"):
             grouped[row["tenant"], row["customer_key"]].append(row)
-    if table != "sessions":
+    if "event_id" in TABLES[table].columns:
         for rows in grouped.values():
             rows.sort(key=_place)
     return grouped
@@ -84,12 +84,13 @@ def _compare_turns(customer: Any, messages: Sequence[Record], turns: Sequence[Re
         for place in range(len(group)):
             until, turn = messages[: at + 1], turns[at]
             wanted = _levels(until) | _so_far(until, group[: place + 1])
-            wrong += _differences(f"{customer} {turn['event_id']}", wanted, turn)
+            wrong += differences(f"{customer} {turn['event_id']}", wanted, turn)
             at += 1
     return wrong
 
 
-def _differences(where: str, wanted: Record, found: Record) -> list[str]:
+def differences(where: str, wanted: Record, found: Record) -> list[str]:
+    """Say which of the values wanted the row does not have."""
     return [
         f"{where}: {name} is {found[name]}, not {value}"
         for name, value in wanted.items()
@@ -109,7 +110,9 @@ def _levels(until: Sequence[Record]) -> Record:
     mine = [message for message in until if message["interaction_id"] == last["interaction_id"]]
     return {
         "level": _level(mine, HALF_LIFE[last["channel"]], last["event_time"]),
+        "level_evidence": _sums(mine, HALF_LIFE[last["channel"]], last["event_time"])[1],
         "customer_level": _level(until, CUSTOMER_HALF_LIFE, last["event_time"]),
+        "customer_evidence": _sums(until, CUSTOMER_HALF_LIFE, last["event_time"])[1],
     }
 
 
@@ -117,7 +120,7 @@ def _so_far(until: Sequence[Record], group: Sequence[Record]) -> Record:
     """What a turn says of its session up to it, and of the customer's contacts."""
     now = until[-1]["event_time"]
     return {
-        "slope": figures.slope(group),
+        **figures.slope(group),
         "streak": figures.streak(group),
         "messages": len(figures.spoken(group)),
         "contacts_24h": _contacts(until, now, DAY),
@@ -135,12 +138,18 @@ def _contacts(messages: Sequence[Record], now: int, span: int, without: str = ""
 
 
 def _level(messages: Iterable[Record], half_life: float, now: int) -> float:
-    above, below = 0.0, PRIOR
+    scores, evidence = _sums(messages, half_life, now)
+    return scores / (evidence + PRIOR)
+
+
+def _sums(messages: Iterable[Record], half_life: float, now: int) -> tuple[float, float]:
+    """Decayed sums of weighted scores, and of the weights alone: the evidence."""
+    above, below = 0.0, 0.0
     for message in messages:
         if message["speaker"] == "customer" and message["kind"] == "utterance" and not message["abstained"]:
             weight = message["weight"] * 0.5 ** ((now - message["event_time"]) / half_life)
             above, below = above + weight * message["score"], below + weight
-    return above / below
+    return above, below
 
 
 def _compare_sessions(
@@ -157,7 +166,7 @@ def _compare_sessions(
         wanted = _session(group) | _moods(messages, turns, start, end)
         wanted |= figures.sums(group) | figures.course(group, session["carried"]) | figures.ends(group)
         where = f"{customer} session {session['session_id']}"
-        wrong += _differences(where, wanted, session)
+        wrong += differences(where, wanted, session)
         under = _time_under(messages, start, end)
         if abs(under - session["under_ms"]) > len(group):  # each stretch is rounded to a millisecond
             wrong.append(f"{where}: under_ms is {session['under_ms']}, not {under}")

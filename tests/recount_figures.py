@@ -20,6 +20,8 @@ MINUTE, DAY = 60_000, 86_400_000
 SLOPE_WINDOW = {"voice": 3 * MINUTE, "chat": 15 * MINUTE, "email": 7 * DAY, "social": 7 * DAY, "survey": 7 * DAY}
 SLOPE_POINTS = (4, 12)
 """Fewer have no slope, and it looks at no more."""
+STUDENT_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
+"""0.95 quantiles of Student's t by degrees of freedom, from 1 on, as any table has them."""
 UNDER = -0.2
 SIGN = 0.2
 TURNED = 0.2
@@ -105,18 +107,27 @@ def longest_wait(messages: Sequence[Record]) -> int:
     return longest
 
 
-def slope(messages: Sequence[Record]) -> float | None:
-    """Score by minute over the window of the last counted message's channel, by weighted least squares."""
+def slope(messages: Sequence[Record]) -> Record:
+    """Score by minute over the window of the last counted message's channel, by weighted least squares.
+
+    With the ends of its 90 % interval, by Student's t with two degrees of freedom fewer than points.
+    """
+    unknown = dict.fromkeys(("slope", "slope_low", "slope_high"))
     sure = counted(messages)[-SLOPE_POINTS[1] :]
     if not sure:
-        return None
+        return unknown
     now = sure[-1]["event_time"]
     points = [message for message in sure if message["event_time"] > now - SLOPE_WINDOW[sure[-1]["channel"]]]
     times = np.array([(message["event_time"] - now) / MINUTE for message in points])
     if len(points) < SLOPE_POINTS[0] or np.ptp(times) == 0:
-        return None
-    weights = np.sqrt([message["weight"] for message in points])
-    return float(np.polyfit(times, [message["score"] for message in points], 1, w=weights)[0])
+        return unknown
+    scores = np.array([message["score"] for message in points])
+    weights = np.array([message["weight"] for message in points])
+    line, spread = np.polyfit(times, scores, 1, w=np.sqrt(weights), cov="unscaled")
+    freedom = len(points) - 2
+    variance = float(np.sum(weights * (scores - np.polyval(line, times)) ** 2)) / freedom * float(spread[0][0])
+    value, half = float(line[0]), STUDENT_95[freedom - 1] * variance**0.5
+    return {"slope": value, "slope_low": value - half, "slope_high": value + half}
 
 
 def streak(messages: Sequence[Record]) -> int:

@@ -21,6 +21,8 @@ from tests.kafka_traffic import PATIENCE_SECONDS, read_all
 from tests.oracle import Expected
 from tests.outputs import leaks, table_texts, topic_text
 from tests.recount import recount
+from tests.recount_escalations import recount_escalations
+from tests.recount_rules import default_rules
 from tests.store_reader import Rows
 
 pytestmark = pytest.mark.chaos
@@ -104,6 +106,8 @@ def test_the_recount_by_the_definitions_agrees_and_names_what_does_not(finished:
     for table, column, by in (
         ("trajectory", "level", 0.001),
         ("trajectory", "customer_level", -0.001),
+        ("trajectory", "level_evidence", 0.01),
+        ("trajectory", "customer_evidence", 0.01),
         ("sessions", "started_time", 1),
         ("sessions", "ended_time", 1),
         ("sessions", "hops", 1),
@@ -129,6 +133,29 @@ def test_the_recount_by_the_definitions_agrees_and_names_what_does_not(finished:
         changed = (*row[:at], row[at] + by, *row[at + 1 :])
         wrong, _ = recount({**finished.rows, table: [changed, *finished.rows[table][1:]]})
         assert wrong, f"{table}.{column}"
+
+
+def test_escalations_counted_again_agree_and_what_does_not_is_named(finished: Finished) -> None:
+    agreed = recount_escalations(finished.rows, default_rules())
+    assert agreed.wrong == []
+    assert agreed.customers > 0.8 * CUSTOMERS
+    assert agreed.to_the_letter > 5
+    columns = TABLES["escalations"].columns
+    rows = sorted(finished.rows["escalations"], key=lambda row: row[columns.index("transition")] == "retracted")
+    first, others = rows[0], rows[1:]
+    for column, other in (
+        ("state", "active"),
+        ("transition", "retracted"),
+        ("level", 9),
+        ("route", "nobody"),
+        ("rule", "calm"),
+        ("session_id", "none"),
+        ("escalation_id", "e-1"),
+    ):
+        at = columns.index(column)
+        changed = (*first[:at], other, *first[at + 1 :])
+        assert recount_escalations({**finished.rows, "escalations": [changed, *others]}, default_rules()).wrong, column
+    assert recount_escalations({**finished.rows, "escalations": others}, default_rules()).wrong, "one is lost"
 
 
 def test_a_record_twice_or_missing_in_a_topic_is_named(finished: Finished) -> None:

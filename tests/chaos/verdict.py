@@ -14,6 +14,8 @@ from tests.chaos.supervised import Topics
 from tests.kafka_traffic import identities
 from tests.oracle import IDENTITY, Expected, Tables, expected, stub_parts
 from tests.recount import recount
+from tests.recount_escalations import recount_escalations
+from tests.recount_rules import default_rules
 from tests.store_reader import Rows, comparable, dump, tables
 
 
@@ -39,6 +41,10 @@ def check(topics: Topics, store: EmbeddedStore | SharedStore) -> None:
     errors, compared = recount(found)
     assert errors[:5] == []
     assert compared > 50, "too few customers to show anything"
+    escalations = recount_escalations(found, default_rules())
+    assert escalations.wrong[:5] == []
+    assert escalations.customers > 50, "too few customers to show anything"
+    assert escalations.to_the_letter > 5, "too few alerts to show anything"
 
 
 def tables_of(differences: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -100,6 +100,20 @@ def test_state_machine(rule: str, history: list[Message], expected: list[tuple[s
     assert [("angry", *step) for step in expected] == steps(outputs)
 
 
+def test_an_event_without_words_does_not_raise_what_was_held_back() -> None:
+    lasting = ANGRY.replace("last: {below: -0.4}", "streak: {at_least: 1}").replace("last: {above", "level: {above")
+    held_back = said(-0.5, -0.5, 0.9, 0.9, -0.5, -0.5)
+    closed = message(8, 1000, kind="closed", speaker="system")
+    _, outputs = run(reducer(rules=rules(lasting)), [*held_back, closed, message(9, 1010, -0.5)], close=False)
+
+    assert [step[1:] for step in steps(outputs)] == [
+        ("raised", 2, 60),
+        ("cleared", 2, 120),
+        ("suppressed", 2, 300),
+        ("raised", 2, 1010),
+    ]
+
+
 def test_the_end_of_the_session_clears_once_by_timer_or_by_the_next_session() -> None:
     history = said(-0.5, -0.5)
     end = ("angry", "cleared", 2, 60 + 1800)

@@ -201,6 +201,15 @@ def test_while_it_cools_down_it_is_not_held_back_but_put_off() -> None:
     assert told(live(machine, history)[1])[2:] == [("raised", 690), ("cleared", 1900)]
 
 
+def test_a_wait_that_asks_for_two_messages_is_not_due_before_the_second() -> None:
+    both = WAIT.replace("messages: 1", "messages: 2")
+    machine = reducer(rules=Rules.parse(f"schema: undertone.rules/1\nversion: v1\nrules:\n- {both}"))
+
+    assert told(live(machine, [message(1, 0), message(2, 20), answer(3, 90)])[1]) == [("raised", 60), ("cleared", 90)]
+    assert told(live(machine, [message(1, 0), message(2, 80), answer(3, 90)])[1]) == [("raised", 80), ("cleared", 90)]
+    assert told(live(machine, [message(1, 0), answer(3, 90)])[1]) == []
+
+
 def test_an_answer_that_came_too_late_for_the_tick_takes_the_alert_back() -> None:
     machine = reducer(rules=RULES)
     state, _ = machine.on_message(None, message(1, 0))

@@ -56,11 +56,11 @@ def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
     return CustomerReducer(Parameters(), rules, lateness_ms=int(settings.allowed_lateness * 1000))
 
 
-def make_store(settings: Settings) -> ClickHouseSink:
-    """Assemble the store's sink, one part a process."""
+def make_store(settings: Settings, *, process_id: int = 0) -> ClickHouseSink:
+    """Assemble the store's sink of one process."""
     return ClickHouseSink(
         connector(settings.store, settings.store_password),
-        partitions=settings.processes,
+        share=(process_id, settings.processes),
         flush_interval=settings.flush_interval,
     )
 
@@ -107,7 +107,7 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
             on_commit=heartbeat(settings).touch,
             epochs=timers.epochs,
         ),
-        store=make_store(settings),
+        store=make_store(settings, process_id=process_id),
         escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
         dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),
     )

@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recovery_partitions: Count = 16
     epoch: Annotated[float, Meta(gt=0, le=60)] = 5.0
     """Seconds between snapshots."""
-    processes: Count = 1
+    processes: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Worker processes under `infra.launch`; at most the number of Kafka partitions."""
     base_port: Annotated[int, Meta(ge=1024, le=65000)] = 2101
     model_dir: Path = Path(__file__).resolve().parents[1] / "models" / "sentiment"

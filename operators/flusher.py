@@ -62,7 +62,7 @@ class Flusher:
         self._error: StoreError | None = None
         self._told = False
         self._thread = threading.Thread(target=self._run, name="row-flusher", daemon=True)
-        self._thread.start()
+        """Started with the first rows."""
 
     def add(self, blocks: Iterable[tuple[str, Sequence[Row]]]) -> None:
         """Take rows by table; waits while far too many are on their way.
@@ -70,6 +70,8 @@ class Flusher:
         Raises:
             StoreError: an earlier insert failed for good.
         """
+        if self._thread.ident is None:
+            self._thread.start()
         with self._changed:
             for table, rows in blocks:
                 self._waiting.setdefault(table, []).extend(rows)
@@ -102,7 +104,8 @@ class Flusher:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         if not self._told:
             self._raise_error()
 

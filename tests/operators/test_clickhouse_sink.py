@@ -270,5 +270,5 @@ def test_a_dataflow_stores_every_row_in_the_partition_that_its_key_names(size: i
 def _run(items: list[tuple[str, tuple[str, list[Row]]]], size: int, connect: Callable[[], RowStore]) -> None:
     flow = Dataflow("rows")
     source = op_input("in", flow, TestingSource(items, batch_size=size))
-    op_output("out", source, ClickHouseSink(connect, partitions=2, policy=EAGER))
+    op_output("out", source, ClickHouseSink(connect, policy=EAGER))
     run_main(flow)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bytewax.errors import BytewaxRuntimeError
 
@@ -23,6 +24,9 @@ NEEDS_MENDING = 3
 """Kafka withholds what the job needs: a topic, records, the login."""
 TOO_MANY_REJECTS = 4
 """Nothing but rejects: started again, the job would count from zero and refuse as many more."""
+
+
+_GONE: Final = re.compile(r'Key StateKey\("([^"]*)"\) is not in this worker')
 
 
 class EngineError(RuntimeError):
@@ -82,21 +86,29 @@ def _stopped(command: str, cause: BaseException) -> int:
 def _known(error: BaseException) -> BaseException | None:
     r"""What no part of the graph has raised and a person can still read; None for a bug, which keeps its traceback.
 
-    >>> _known(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: Address already in use"))
-    EngineError('Address already in use (UNDERTONE_BASE_PORT names the first port of the processes)')
+    >>> _known(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: failed to initialize networking: taken"))
+    EngineError('failed to initialize networking: taken (UNDERTONE_BASE_PORT names the first port of the processes)')
+    >>> _known(RuntimeError('(src/a.rs:1:2) Key StateKey("3-calls") is not in this worker\'s routing map'))
+    SettingsError('the state folder goes on from 3-calls (partition-topic), which is not there any more: ...
     """
     if isinstance(error, BytewaxRuntimeError | OSError):
         return error
     if type(error).__name__ == "PanicException":
         return EngineError("another process of the job has ended, or the way to it is cut")
     if type(error) is RuntimeError and str(error).startswith("(src/"):
+        if gone := _GONE.search(str(error)):
+            return SettingsError(
+                f"the state folder goes on from {gone[1]} (partition-topic), which is not there any more:"
+                " bring it back, or begin with another UNDERTONE_STATE_DIR"
+            )
         reason = str(error).rpartition("Caused by => Exception: ")[2]
-        return EngineError(f"{reason} (UNDERTONE_BASE_PORT names the first port of the processes)")
+        hint = " (UNDERTONE_BASE_PORT names the first port of the processes)" if "networking" in reason else ""
+        return EngineError(reason + hint)
     return None
 
 
 def _status_of(cause: BaseException) -> int:
-    if isinstance(cause, KafkaSettingsError):
+    if isinstance(cause, KafkaSettingsError | SettingsError):
         return WRONG_CONFIGURATION
     if isinstance(cause, TooManyRejectsError):
         return TOO_MANY_REJECTS

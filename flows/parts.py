@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from bytewax.recovery import init_db_dir
 
 from flows.intake import Intake, Policy
-from flows.pipeline import Ends
-from flows.settings import Settings
+from flows.pipeline import FLOW_ID, STEP_DEAD_LETTER_TOPIC, STEP_ESCALATION_TOPIC, STEP_KAFKA, Ends
+from flows.settings import PREFIX, Settings, SettingsError
 from infra.store import connector
 from models.bundle import read_config
 from models.drift import Monitor
@@ -22,6 +24,7 @@ from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
 from operators.identity import Identity
+from operators.kafka_client import split_part_key
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import GAP_MS, SECOND, Parameters
@@ -83,6 +86,35 @@ def recovery_store(settings: Settings) -> Path:
                 raise
             shutil.rmtree(made)  # another process of the job was first
     return folder
+
+
+def check_topics(settings: Settings) -> None:
+    """Refuse to go on without a topic that the recovery store knows: the engine can only fail over it.
+
+    Raises:
+        SettingsError: A topic was taken out of the settings or renamed; the message names it and the way out.
+    """
+    named = {
+        (STEP_KAFKA, "TOPICS"): {*settings.topic_list(), settings.feedback_topic},
+        (STEP_ESCALATION_TOPIC, "ESCALATION_TOPIC"): {settings.escalation_topic},
+        (STEP_DEAD_LETTER_TOPIC, "DEAD_LETTER_TOPIC"): {settings.dead_letter_topic},
+    }
+    for path in sorted((settings.state_dir / "recovery").glob("*.sqlite3")):
+        with closing(sqlite3.connect(path)) as store:
+            for (step, variable), topics in named.items():
+                keys = store.execute("SELECT state_key FROM snaps WHERE step_id = ?", [f"{FLOW_ID}.{step}"])
+                gone = {split_part_key(key)[0] for (key,) in keys} - topics
+                if gone:
+                    raise SettingsError(_gone(sorted(gone), variable, settings.state_dir))
+
+
+def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
+    names = f"{PREFIX}{variable}" + (f" or {PREFIX}FEEDBACK_TOPIC" if variable == "TOPICS" else "")
+    return (
+        f"{names} does not name {', '.join(topics)} any more, which the state in {state_dir} goes on from: name it"
+        " again (a topic that gets no more records costs nothing), or drain and begin with another"
+        f" {PREFIX}STATE_DIR, where sessions begin anew from where {PREFIX}START says"
+    )
 
 
 def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:

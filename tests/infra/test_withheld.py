@@ -126,6 +126,26 @@ def test_a_position_that_retention_has_passed_is_named_and_nothing_is_skipped(
             assert job.drain() == 0
 
 
+@pytest.mark.parametrize("renamed", ["UNDERTONE_TOPICS", "UNDERTONE_FEEDBACK_TOPIC", "UNDERTONE_ESCALATION_TOPIC"])
+def test_a_topic_that_is_not_named_any_more_is_told_and_nothing_is_started_again(
+    tmp_path: Path, mock_cluster: MockCluster, renamed: str
+) -> None:
+    made(mock_cluster, other=1)
+    send(mock_cluster.bootstrap_servers, load(1))
+    with EmbeddedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 1, settings) as job:
+            job.wait(lambda: job.metric("undertone_published_total") > 0)
+            assert job.drain() == 0
+        with SupervisedJob(tmp_path, 1, {**settings, renamed: "other"}) as job:
+            assert job.end() == 2
+            (told,) = lines(job, "any more, which the state in")
+            topic = {"UNDERTONE_TOPICS": EVENTS}.get(renamed, f"undertone.{renamed.split('_')[1].lower()}")
+            assert renamed in told
+            assert topic.rstrip("s") in told
+            assert "Traceback" not in job.log
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_nothing_but_rejects_ends_the_supervised_job_and_it_is_not_started_again(
     tmp_path: Path, mock_cluster: MockCluster, processes: int

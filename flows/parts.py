@@ -14,6 +14,7 @@ from bytewax.recovery import init_db_dir
 from flows.intake import Intake, Policy
 from flows.pipeline import FLOW_ID, STEP_DEAD_LETTER_TOPIC, STEP_ESCALATION_TOPIC, STEP_KAFKA, Ends
 from flows.settings import PREFIX, Settings, SettingsError
+from infra.state_folder import HALF_MADE
 from infra.store import connector
 from models.bundle import read_config
 from models.drift import Monitor
@@ -77,7 +78,7 @@ def recovery_store(settings: Settings) -> Path:
     folder = settings.state_dir / "recovery"
     if not any(folder.glob("*.sqlite3")):
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix="recovery-", dir=settings.state_dir))
+        made = Path(tempfile.mkdtemp(prefix=HALF_MADE, dir=settings.state_dir))
         init_db_dir(str(made), settings.recovery_partitions)
         try:
             made.rename(folder)

@@ -9,7 +9,10 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+HALF_MADE: Final = ".recovery-being-made-"
+"""Beginning of the name of a recovery store that is not whole yet: one that nobody gives to a backup."""
 
 
 class FolderInUseError(RuntimeError):
@@ -51,7 +54,7 @@ def _taken(held: IO[str]) -> bool:
 
 def sweep(state_dir: Path) -> None:
     """Remove recovery stores that were being made when their process was killed. Only while nothing runs."""
-    for half_made in state_dir.glob("recovery-*"):
+    for half_made in state_dir.glob(f"{HALF_MADE}*"):
         shutil.rmtree(half_made)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,7 +24,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from flows import ending, parts
 from flows.settings import Settings
 from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, check, main, worker_command
-from infra.state_folder import FolderInUseError, lock, prune, sweep
+from infra.state_folder import HALF_MADE, FolderInUseError, lock, prune, sweep
 from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,12 +236,21 @@ def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None
 
 def test_half_made_recovery_stores_are_swept_away(tmp_path: Path) -> None:
     whole = parts.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
-    half_made = tmp_path / "recovery-x1y2"
+    half_made = tmp_path / f"{HALF_MADE}x1y2"
     half_made.mkdir()
     (half_made / "part-0.sqlite3").touch()
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == [whole]
     assert len(list(whole.iterdir())) >= 2
+
+
+def test_a_backup_beside_the_recovery_store_is_left_alone(tmp_path: Path) -> None:
+    whole = parts.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
+    shutil.copytree(whole, tmp_path / "recovery-2026-11-01")
+    (tmp_path / "recovery-2026-11-01.tar.gz").touch()
+    sweep(tmp_path)
+    assert (tmp_path / "recovery-2026-11-01.tar.gz").exists()
+    assert len(list((tmp_path / "recovery-2026-11-01").iterdir())) >= 2
 
 
 def stored_keys(folder: Path) -> set[str]:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from traceback import walk_tb
 from typing import Final, NoReturn
 
 from bytewax.errors import BytewaxRuntimeError
@@ -68,19 +69,41 @@ def leave(code: int) -> NoReturn:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Find what a step raised under what the engine made of it.
+    """Find what a step raised under what the engine made of it, and of that the deepest error of our own.
 
     >>> root_cause(ValueError("a"))
     ValueError('a')
     """
+    found = error
     while (deeper := _beneath(error)) is not None:
         error = deeper
-    return error
+        if _is_ours(error) or not _is_ours(found):
+            found = error
+    return found
 
 
 def _stopped(command: str, cause: BaseException) -> int:
-    print(f"{command} stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
+    print(f"{command} stopped: {_told(cause)}", file=sys.stderr)
     return _status_of(cause)
+
+
+def _told(cause: BaseException) -> str:
+    """Name the cause. Messages of libraries may quote a customer: of those, the type and the place must do.
+
+    >>> _told(ValueError("cannot tokenise 'my card is 4111'"))
+    'ValueError'
+    """
+    name = type(cause).__name__
+    if _is_ours(cause) or isinstance(cause, OSError | BytewaxRuntimeError):
+        return f"{name}: {cause}"
+    frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
+    places = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in frames]
+    return f"{name} in {places[-1]}" if places else name
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether its message is written here, where no text of a customer gets into one."""
+    return type(error).__module__.partition(".")[0] in {"flows", "operators", "models", "infra"}
 
 
 def _known(error: BaseException) -> BaseException | None:

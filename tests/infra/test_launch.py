@@ -23,7 +23,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows import ending, parts
 from flows.settings import Settings
-from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, check, main, worker_command
+from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, Pulse, check, main, worker_command
 from infra.state_folder import HALF_MADE, FolderInUseError, lock, prune, sweep
 from tests.processes import is_running
 
@@ -33,8 +33,9 @@ HARNESS = """
 import sys
 from pathlib import Path
 from infra.launch import Plan, Supervisor
-folder, script, processes, watchdog, drain = sys.argv[1:]
-plan = Plan(processes=int(processes), state_dir=Path(folder), watchdog=float(watchdog), drain=float(drain), backoff=0.1)
+folder, script, processes, watchdog, drain, start = sys.argv[1:]
+times = {"watchdog": float(watchdog), "drain": float(drain), "start_timeout": float(start), "backoff": 0.1}
+plan = Plan(processes=int(processes), state_dir=Path(folder), **times)
 sys.exit(Supervisor(plan, lambda number: [sys.executable, "-c", script, str(number), folder]).run())
 """
 PRELUDE = """
@@ -54,9 +55,19 @@ FIRST_THE_INNOCENT = PRELUDE + "started(); time.sleep(0.4 * number); sys.exit(1 
 
 @contextmanager
 def supervised(
-    folder: Path, script: str, processes: int = 2, watchdog: float = 60, drain: float = 30
+    folder: Path, script: str, processes: int = 2, watchdog: float = 60, drain: float = 30, start: float = 60
 ) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HARNESS, str(folder), script, str(processes), str(watchdog), str(drain)]
+    command = [
+        sys.executable,
+        "-c",
+        HARNESS,
+        str(folder),
+        script,
+        str(processes),
+        str(watchdog),
+        str(drain),
+        str(start),
+    ]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
     )
@@ -113,13 +124,46 @@ def test_when_one_worker_ends_all_are_started_anew(tmp_path: Path) -> None:
 
 
 def test_without_a_committed_epoch_the_watchdog_starts_all_anew(tmp_path: Path) -> None:
-    with supervised(tmp_path, DRAINS, watchdog=1.5):
+    with supervised(tmp_path, DRAINS, watchdog=1.5) as process:
         wait(lambda: len(workers(tmp_path)) >= 2)
+        time.sleep(2)  # a start may take longer than an epoch
         for _ in range(10):  # committed epochs keep the watchdog quiet
             (tmp_path / "committed").touch()
             time.sleep(0.3)
-        quiet = len(workers(tmp_path))
-        wait(lambda: len(workers(tmp_path)) > quiet)
+        assert len(workers(tmp_path)) == 2
+        wait(lambda: len(workers(tmp_path)) > 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert "launch: no epoch was committed for 2 s: all workers are killed" in log
+
+
+def test_a_start_that_takes_too_long_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "committed").touch()  # by the run before
+    with supervised(tmp_path, DRAINS, watchdog=0.1, start=1.5) as process:
+        wait(lambda: len(workers(tmp_path)) > 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert "the first epoch was not committed within 2 s of the start (UNDERTONE_START_TIMEOUT): all workers" in log
+
+
+@pytest.mark.parametrize("jump", [-7200, 7200], ids=["back", "forward"])
+def test_a_clock_that_is_set_neither_blinds_the_watchdog_nor_lets_it_bite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    plan = Plan(processes=1, state_dir=tmp_path, watchdog=60)
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pulse = Pulse(plan)
+    for second in (10, 20):
+        now += 10
+        plan.heartbeat.touch()
+        os.utime(plan.heartbeat, (second, second))
+        assert pulse.stopped() is None
+    os.utime(plan.heartbeat, (9000 + jump, 9000 + jump))
+    now += 10
+    assert pulse.stopped() is None
+    now += 61
+    assert pulse.stopped() == "no epoch was committed for 61 s"
 
 
 def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:

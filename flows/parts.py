@@ -24,6 +24,7 @@ from models.repeats import Repeats
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
+from operators.flusher import FlushPolicy
 from operators.identity import Identity
 from operators.kafka_client import split_part_key
 from operators.kafka_sink import KafkaSink
@@ -62,11 +63,24 @@ def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
 
 def make_store(settings: Settings, *, process_id: int = 0) -> ClickHouseSink:
     """Assemble the store's sink of one process."""
+    patience = store_patience(settings)
     return ClickHouseSink(
-        connector(settings.store, settings.store_password),
+        connector(settings.store, settings.store_password, timeout=patience / 3),
         share=(process_id, settings.processes),
-        flush_interval=settings.flush_interval,
+        policy=FlushPolicy(interval=settings.flush_interval, deadline=patience * 2 / 3),
     )
+
+
+def store_patience(settings: Settings) -> float:
+    """Seconds after which a failing store ends the job: before the watchdog does, which cannot tell the cause.
+
+    The last attempt begins before two thirds of it are over and waits one third for its answer. The watchdog counts
+    from the last committed epoch; the insert that fails may be an epoch younger.
+
+    >>> store_patience(Settings(watchdog=60.0, epoch=5.0))
+    45.0
+    """
+    return max(settings.watchdog / 2, settings.watchdog - 2 * settings.epoch - 5)
 
 
 def recovery_store(settings: Settings) -> Path:

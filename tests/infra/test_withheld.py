@@ -81,6 +81,22 @@ def test_a_store_without_tables_is_told_by_the_process_that_met_it(tmp_path: Pat
             assert "Traceback" not in job.log
 
 
+def test_a_store_that_hangs_is_told_before_the_watchdog_ends_the_job(tmp_path: Path, mock_cluster: MockCluster) -> None:
+    made(mock_cluster)
+    with SharedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 1, {**settings, "UNDERTONE_WATCHDOG": "24"}) as job:
+            send(mock_cluster.bootstrap_servers, load(1))
+            job.wait(lambda: job.metric("undertone_rows_written_total") > 0)
+            store.hang()
+            send(mock_cluster.bootstrap_servers, load(2))
+            job.wait(lambda: job.starts() == 2)
+            assert lines(job, ": OperationalError; tried again for ")
+            assert lines(job, "flows.live stopped: StoreError: ")[0].endswith(": OperationalError")
+            assert not lines(job, "no epoch was committed")
+            assert "Traceback" not in job.log
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path, mock_cluster: MockCluster) -> None:
     made(mock_cluster)
     with EmbeddedStore(tmp_path) as store, socket.socket() as taken:

@@ -18,6 +18,7 @@ from models.bundle import BundleError
 from operators import last_words
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.rules import RuleError
+from operators.snapshots import SnapshotError
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
@@ -131,7 +132,7 @@ def _known(error: BaseException) -> BaseException | None:
 
 
 def _status_of(cause: BaseException) -> int:
-    if isinstance(cause, KafkaSettingsError | SettingsError):
+    if isinstance(cause, KafkaSettingsError | SettingsError | SnapshotError):
         return WRONG_CONFIGURATION
     if isinstance(cause, TooManyRejectsError):
         return TOO_MANY_REJECTS

@@ -82,6 +82,10 @@ def test_pods_are_given_settings_that_the_job_takes() -> None:
     assert OBJECTS["StatefulSet"]["spec"]["serviceName"] == OBJECTS["Service"]["metadata"]["name"]
 
 
+def test_no_service_of_the_cluster_becomes_a_setting() -> None:
+    assert pod()["enableServiceLinks"] is False
+
+
 def test_every_variable_with_our_prefix_is_read_by_somebody() -> None:
     known = {PREFIX + name for name in OTHER_READERS} | {PREFIX + name.upper() for name in Settings.__struct_fields__}
     for path in (INFRA / "compose.yaml", INFRA / "k8s" / "undertone.yaml", INFRA / "Dockerfile"):

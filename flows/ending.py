@@ -118,7 +118,10 @@ def _known(error: BaseException) -> BaseException | None:
     if isinstance(error, BytewaxRuntimeError | OSError):
         return error
     if type(error).__name__ == "PanicException":
-        return EngineError("another process of the job has ended, or the way to it is cut")
+        return EngineError(
+            "another process of the job has ended, or the way to it is cut; where there is one process only, the engine"
+            " itself has failed, as it says above"
+        )
     if type(error) is RuntimeError and str(error).startswith("(src/"):
         if gone := _GONE.search(str(error)):
             return SettingsError(

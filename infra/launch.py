@@ -207,8 +207,10 @@ class Supervisor:
                 return 1
             time.sleep(POLL_SECONDS)
         statuses = [worker.returncode for worker in self._workers]
-        log("drained" if not any(statuses) else f"ended with status {statuses}")
-        return int(any(statuses))
+        # A worker that the signal itself has ended had not come to where it heeds it: it has read nothing.
+        drained = all(status in (0, -signal.SIGTERM) for status in statuses)
+        log("drained" if drained else f"ended with status {statuses}")
+        return int(not drained)
 
     def _kill(self) -> None:
         for worker in self._workers:

@@ -47,6 +47,7 @@ def started():
         file.write(f"{number} {os.getpid()}\\n")
 """
 DRAINS = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); started(); time.sleep(600)"
+IMPORTING = PRELUDE + "started(); time.sleep(600)"
 STUBBORN = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: None); started()\nwhile True: time.sleep(1)"
 WRONG = PRELUDE + "started(); sys.exit(2)"
 NOTHING_BUT_REJECTS = PRELUDE + "started(); sys.exit(4)"
@@ -99,6 +100,15 @@ def test_sigterm_drains_all_workers(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert "drained" in log
     assert not any(map(is_running, workers(tmp_path)))
+
+
+def test_workers_that_have_not_begun_yet_are_drained_by_the_signal_itself(tmp_path: Path) -> None:
+    with supervised(tmp_path, IMPORTING) as process:
+        wait(lambda: len(workers(tmp_path)) == 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert "launch: drained" in log
 
 
 def test_a_worker_that_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:

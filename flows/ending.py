@@ -13,6 +13,7 @@ from bytewax.errors import BytewaxRuntimeError
 
 from flows.intake import TooManyRejectsError
 from flows.settings import SettingsError
+from infra.state_folder import FolderInUseError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
 from operators import last_words
@@ -44,7 +45,7 @@ def status(command: str, run: Callable[[], object]) -> int:
     last_words.taken()
     try:
         run()
-    except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
+    except (SettingsError, FolderInUseError, StoreAddressError, RuleError, BundleError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
     except (KeyboardInterrupt, SystemExit):

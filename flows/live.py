@@ -23,6 +23,7 @@ from flows import ending
 from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
+from infra.state_folder import lock
 from operators import metrics
 from operators.clock import now_ms
 from operators.rules import Rules
@@ -65,8 +66,14 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
     Raises:
         SettingsError: `settings`, `addresses` and `process_id` do not agree on how many processes there are, or a topic
             is not named any more that the recovery store knows.
+        FolderInUseError: Another job has the state folder.
     """
     check_processes(settings, process_id, addresses)
+    with lock(settings.state_dir, name=f"lock-{process_id}"):
+        _run(settings, process_id, addresses)
+
+
+def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
     check_topics(settings)
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)

@@ -19,14 +19,16 @@ class FolderInUseError(RuntimeError):
     """Another job has the state folder; the message says which process and what to do."""
 
 
-def lock(state_dir: Path, patience: float = 5.0) -> IO[str]:
+def lock(state_dir: Path, patience: float = 5.0, *, name: str = "lock") -> IO[str]:
     """Take the folder for this process and all that inherit the returned file, until the last of them has ended.
+
+    The supervisor takes the whole folder; each worker takes a name of its own, for those that no supervisor started.
 
     Waits up to `patience` seconds: what was killed holds the folder until the kernel has ended its last thread.
     Raises `FolderInUseError` when another one still has it.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    held = (state_dir / "lock").open("a+")
+    held = (state_dir / name).open("a+")
     give_up = time.monotonic() + patience
     while not _taken(held):
         if time.monotonic() > give_up:

@@ -118,6 +118,12 @@ def test_what_runs_on_has_a_health_check_and_nobody_waits_for_one_that_is_not_th
             assert awaited == {"condition": wanted}, (name, other)
 
 
+def test_a_job_that_no_restart_mends_comes_to_rest() -> None:
+    policy, _, limit = SERVICES["job"]["restart"].partition(":")
+    assert policy == "on-failure"
+    assert int(limit) > 0
+
+
 def test_a_stop_leaves_time_to_drain() -> None:
     drain = Plan(processes=1, state_dir=Path()).drain
     assert pod()["terminationGracePeriodSeconds"] > drain

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from traceback import walk_tb
+from typing import Final, NoReturn
 
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.intake import TooManyRejectsError
 from flows.settings import SettingsError
+from infra.state_folder import FolderInUseError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
 from operators import last_words
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.rules import RuleError
+from operators.snapshots import SnapshotError
 
 FAILED = 1
 WRONG_CONFIGURATION = 2
@@ -23,6 +27,9 @@ NEEDS_MENDING = 3
 """Kafka withholds what the job needs: a topic, records, the login."""
 TOO_MANY_REJECTS = 4
 """Nothing but rejects: started again, the job would count from zero and refuse as many more."""
+
+
+_GONE: Final = re.compile(r'Key StateKey\("([^"]*)"\) is not in this worker')
 
 
 class EngineError(RuntimeError):
@@ -38,7 +45,7 @@ def status(command: str, run: Callable[[], object]) -> int:
     last_words.taken()
     try:
         run()
-    except (SettingsError, StoreAddressError, RuleError, BundleError) as error:
+    except (SettingsError, FolderInUseError, StoreAddressError, RuleError, BundleError) as error:
         print(f"{command}: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
     except (KeyboardInterrupt, SystemExit):
@@ -64,39 +71,72 @@ def leave(code: int) -> NoReturn:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Find what a step raised under what the engine made of it.
+    """Find what a step raised under what the engine made of it, and of that the deepest error of our own.
 
     >>> root_cause(ValueError("a"))
     ValueError('a')
     """
+    found = error
     while (deeper := _beneath(error)) is not None:
         error = deeper
-    return error
+        if _is_ours(error) or not _is_ours(found):
+            found = error
+    return found
 
 
 def _stopped(command: str, cause: BaseException) -> int:
-    print(f"{command} stopped: {type(cause).__name__}: {cause}", file=sys.stderr)
+    print(f"{command} stopped: {_told(cause)}", file=sys.stderr)
     return _status_of(cause)
+
+
+def _told(cause: BaseException) -> str:
+    """Name the cause. Messages of libraries may quote a customer: of those, the type and the place must do.
+
+    >>> _told(ValueError("cannot tokenise 'my card is 4111'"))
+    'ValueError'
+    """
+    name = type(cause).__name__
+    if _is_ours(cause) or isinstance(cause, OSError | BytewaxRuntimeError):
+        return f"{name}: {cause}"
+    frames = [frame for frame, _ in walk_tb(cause.__traceback__)]
+    places = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in frames]
+    return f"{name} in {places[-1]}" if places else name
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether its message is written here, where no text of a customer gets into one."""
+    return type(error).__module__.partition(".")[0] in {"flows", "operators", "models", "infra"}
 
 
 def _known(error: BaseException) -> BaseException | None:
     r"""What no part of the graph has raised and a person can still read; None for a bug, which keeps its traceback.
 
-    >>> _known(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: Address already in use"))
-    EngineError('Address already in use (UNDERTONE_BASE_PORT names the first port of the processes)')
+    >>> _known(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: failed to initialize networking: taken"))
+    EngineError('failed to initialize networking: taken (UNDERTONE_BASE_PORT names the first port of the processes)')
+    >>> _known(RuntimeError('(src/a.rs:1:2) Key StateKey("3-calls") is not in this worker\'s routing map'))
+    SettingsError('the state folder goes on from 3-calls (partition-topic), which is not there any more: ...
     """
     if isinstance(error, BytewaxRuntimeError | OSError):
         return error
     if type(error).__name__ == "PanicException":
-        return EngineError("another process of the job has ended, or the way to it is cut")
+        return EngineError(
+            "another process of the job has ended, or the way to it is cut; where there is one process only, the engine"
+            " itself has failed, as it says above"
+        )
     if type(error) is RuntimeError and str(error).startswith("(src/"):
+        if gone := _GONE.search(str(error)):
+            return SettingsError(
+                f"the state folder goes on from {gone[1]} (partition-topic), which is not there any more:"
+                " bring it back, or begin with another UNDERTONE_STATE_DIR"
+            )
         reason = str(error).rpartition("Caused by => Exception: ")[2]
-        return EngineError(f"{reason} (UNDERTONE_BASE_PORT names the first port of the processes)")
+        hint = " (UNDERTONE_BASE_PORT names the first port of the processes)" if "networking" in reason else ""
+        return EngineError(reason + hint)
     return None
 
 
 def _status_of(cause: BaseException) -> int:
-    if isinstance(cause, KafkaSettingsError):
+    if isinstance(cause, KafkaSettingsError | SettingsError | SnapshotError):
         return WRONG_CONFIGURATION
     if isinstance(cause, TooManyRejectsError):
         return TOO_MANY_REJECTS

@@ -20,9 +20,10 @@ from bytewax.run import _parse_args as parse_engine_args
 from bytewax.run import cli_main
 
 from flows import ending
-from flows.parts import make_ends, make_intake, make_reducer, make_scorer, recovery_store
+from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
+from infra.state_folder import lock
 from operators import metrics
 from operators.clock import now_ms
 from operators.rules import Rules
@@ -63,9 +64,17 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
     """Run until drained (SIGTERM) or failed. One worker; `addresses` of all processes when there are several.
 
     Raises:
-        SettingsError: `settings`, `addresses` and `process_id` do not agree on how many processes there are.
+        SettingsError: `settings`, `addresses` and `process_id` do not agree on how many processes there are, or a topic
+            is not named any more that the recovery store knows.
+        FolderInUseError: Another job has the state folder.
     """
     check_processes(settings, process_id, addresses)
+    with lock(settings.state_dir, name=f"lock-{process_id}"):
+        _run(settings, process_id, addresses)
+
+
+def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
+    check_topics(settings)
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)

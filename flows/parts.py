@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from bytewax.recovery import init_db_dir
 
 from flows.intake import Intake, Policy
-from flows.pipeline import Ends
-from flows.settings import Settings
+from flows.pipeline import FLOW_ID, STEP_DEAD_LETTER_TOPIC, STEP_ESCALATION_TOPIC, STEP_KAFKA, Ends
+from flows.settings import PREFIX, Settings, SettingsError
+from infra.state_folder import HALF_MADE
 from infra.store import connector
 from models.bundle import read_config
 from models.drift import Monitor
@@ -21,7 +24,9 @@ from models.repeats import Repeats
 from models.scorer import FakeScorer, OnnxScorer, Scorer
 from operators.clickhouse_sink import ClickHouseSink
 from operators.customer_state import CustomerReducer
+from operators.flusher import FlushPolicy
 from operators.identity import Identity
+from operators.kafka_client import split_part_key
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import GAP_MS, SECOND, Parameters
@@ -56,13 +61,26 @@ def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
     return CustomerReducer(Parameters(), rules, lateness_ms=int(settings.allowed_lateness * 1000))
 
 
-def make_store(settings: Settings) -> ClickHouseSink:
-    """Assemble the store's sink, one part a process."""
+def make_store(settings: Settings, *, process_id: int = 0) -> ClickHouseSink:
+    """Assemble the store's sink of one process."""
+    patience = store_patience(settings)
     return ClickHouseSink(
-        connector(settings.store, settings.store_password),
-        partitions=settings.processes,
-        flush_interval=settings.flush_interval,
+        connector(settings.store, settings.store_password, timeout=patience / 3),
+        share=(process_id, settings.processes),
+        policy=FlushPolicy(interval=settings.flush_interval, deadline=patience * 2 / 3),
     )
+
+
+def store_patience(settings: Settings) -> float:
+    """Seconds after which a failing store ends the job: before the watchdog does, which cannot tell the cause.
+
+    The last attempt begins before two thirds of it are over and waits one third for its answer. The watchdog counts
+    from the last committed epoch; the insert that fails may be an epoch younger.
+
+    >>> store_patience(Settings(watchdog=60.0, epoch=5.0))
+    45.0
+    """
+    return max(settings.watchdog / 2, settings.watchdog - 2 * settings.epoch - 5)
 
 
 def recovery_store(settings: Settings) -> Path:
@@ -74,7 +92,7 @@ def recovery_store(settings: Settings) -> Path:
     folder = settings.state_dir / "recovery"
     if not any(folder.glob("*.sqlite3")):
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix="recovery-", dir=settings.state_dir))
+        made = Path(tempfile.mkdtemp(prefix=HALF_MADE, dir=settings.state_dir))
         init_db_dir(str(made), settings.recovery_partitions)
         try:
             made.rename(folder)
@@ -83,6 +101,35 @@ def recovery_store(settings: Settings) -> Path:
                 raise
             shutil.rmtree(made)  # another process of the job was first
     return folder
+
+
+def check_topics(settings: Settings) -> None:
+    """Refuse to go on without a topic that the recovery store knows: the engine can only fail over it.
+
+    Raises:
+        SettingsError: A topic was taken out of the settings or renamed; the message names it and the way out.
+    """
+    named = {
+        (STEP_KAFKA, "TOPICS"): {*settings.topic_list(), settings.feedback_topic},
+        (STEP_ESCALATION_TOPIC, "ESCALATION_TOPIC"): {settings.escalation_topic},
+        (STEP_DEAD_LETTER_TOPIC, "DEAD_LETTER_TOPIC"): {settings.dead_letter_topic},
+    }
+    for path in sorted((settings.state_dir / "recovery").glob("*.sqlite3")):
+        with closing(sqlite3.connect(path)) as store:
+            for (step, variable), topics in named.items():
+                keys = store.execute("SELECT state_key FROM snaps WHERE step_id = ?", [f"{FLOW_ID}.{step}"])
+                gone = {split_part_key(key)[0] for (key,) in keys} - topics
+                if gone:
+                    raise SettingsError(_gone(sorted(gone), variable, settings.state_dir))
+
+
+def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
+    names = f"{PREFIX}{variable}" + (f" or {PREFIX}FEEDBACK_TOPIC" if variable == "TOPICS" else "")
+    return (
+        f"{names} does not name {', '.join(topics)} any more, which the state in {state_dir} goes on from: name it"
+        " again (a topic that gets no more records costs nothing), or drain and begin with another"
+        f" {PREFIX}STATE_DIR, where sessions begin anew from where {PREFIX}START says"
+    )
 
 
 def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
@@ -107,7 +154,7 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
             on_commit=heartbeat(settings).touch,
             epochs=timers.epochs,
         ),
-        store=make_store(settings),
+        store=make_store(settings, process_id=process_id),
         escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
         dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),
     )

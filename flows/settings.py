@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recovery_partitions: Count = 16
     epoch: Annotated[float, Meta(gt=0, le=60)] = 5.0
     """Seconds between snapshots."""
-    processes: Count = 1
+    processes: Annotated[int, Meta(ge=1, le=1024)] = 1
     """Worker processes under `infra.launch`; at most the number of Kafka partitions."""
     base_port: Annotated[int, Meta(ge=1024, le=65000)] = 2101
     model_dir: Path = Path(__file__).resolve().parents[1] / "models" / "sentiment"
@@ -86,7 +86,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Prometheus port of process 0 (the next processes use the next ports); 0 switches it off."""
     metrics_host: str = "127.0.0.1"
     watchdog: Seconds = 60.0
-    """Seconds without a committed epoch after which the supervisor restarts the job."""
+    """Seconds without a committed epoch after which the supervisor restarts the job, once the first one was."""
+    start_timeout: Seconds = 600.0
+    """The same from a start to its first committed epoch: the model and all states are loaded, the ends of the output
+    topics are read."""
     kafka: Mapping[str, str] = {}
     """librdkafka settings passed through to every client."""
 

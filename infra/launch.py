@@ -53,7 +53,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     processes: int
     state_dir: Path
     watchdog: float = 60.0
-    """Without a committed epoch for so long, starting included, all workers are killed and started anew."""
+    """Without a committed epoch for so long, all workers are killed and started anew."""
+    start_timeout: float = 600.0
+    """The same from a start to its first committed epoch."""
     drain: float = 50.0
     """So long may a drain take before the workers are killed."""
     backoff: float = 1.0
@@ -74,6 +76,32 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def log(message: str) -> None:
     """One plain line with the time, to the standard error stream."""
     print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} launch: {message}", file=sys.stderr, flush=True)
+
+
+class Pulse:
+    """How long no epoch was committed, by a clock that nobody sets: the file's time tells that one was, not when."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._seen = self._written()
+        self._since = time.monotonic()
+        self._started = False
+
+    def stopped(self) -> str | None:
+        """Say what has not happened for too long; None while all is well."""
+        now = time.monotonic()
+        if (written := self._written()) != self._seen:
+            self._seen, self._since, self._started = written, now, True
+        age = now - self._since
+        if self._started:
+            return f"no epoch was committed for {age:.0f} s" if age > self._plan.watchdog else None
+        if age <= self._plan.start_timeout:
+            return None
+        return f"the first epoch was not committed within {age:.0f} s of the start (UNDERTONE_START_TIMEOUT)"
+
+    def _written(self) -> int:
+        heartbeat = self._plan.heartbeat
+        return heartbeat.stat().st_mtime_ns if heartbeat.exists() else 0
 
 
 class Supervisor:
@@ -108,11 +136,11 @@ class Supervisor:
 
     def _run_once(self, held: IO[str]) -> int | None:
         """Start all and watch them; None when they are to be started anew."""
-        started = time.time()
+        started, pulse = time.monotonic(), Pulse(self._plan)
         self._start(held)
         try:
             while not self._signals:
-                reason = self._trouble(started)
+                reason = self._ended() or pulse.stopped()
                 if reason is not None:
                     return self._failed(reason, started)
                 time.sleep(POLL_SECONDS)
@@ -133,15 +161,12 @@ class Supervisor:
             self._workers.append(worker)
         log(f"started {self._plan.processes} worker(s): " + ", ".join(str(worker.pid) for worker in self._workers))
 
-    def _trouble(self, started: float) -> str | None:
+    def _ended(self) -> str | None:
         for number, worker in enumerate(self._workers):
             status = worker.poll()
             if status is not None:
                 return f"worker {number} ended with status {status}"
-        heartbeat = self._plan.heartbeat
-        last = heartbeat.stat().st_mtime if heartbeat.exists() else 0.0
-        age = time.time() - max(last, started)
-        return f"no epoch was committed for {age:.0f} s" if age > self._plan.watchdog else None
+        return None
 
     def _failed(self, reason: str, started: float) -> int | None:
         statuses = self._statuses()
@@ -149,7 +174,7 @@ class Supervisor:
             if status in statuses:
                 log(f"{reason}: {why}, see above; not started again")
                 return status
-        if time.time() - started > HEALTHY_SECONDS:
+        if time.monotonic() - started > HEALTHY_SECONDS:
             self._pause = self._plan.backoff
         if NEEDS_MENDING in statuses:
             reason += ": the job cannot go on before somebody mends what it says above"
@@ -182,8 +207,10 @@ class Supervisor:
                 return 1
             time.sleep(POLL_SECONDS)
         statuses = [worker.returncode for worker in self._workers]
-        log("drained" if not any(statuses) else f"ended with status {statuses}")
-        return int(any(statuses))
+        # A worker that the signal itself has ended had not come to where it heeds it: it has read nothing.
+        drained = all(status in (0, -signal.SIGTERM) for status in statuses)
+        log("drained" if drained else f"ended with status {statuses}")
+        return int(not drained)
 
     def _kill(self) -> None:
         for worker in self._workers:
@@ -226,6 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             processes=settings.processes,
             state_dir=settings.state_dir,
             watchdog=settings.watchdog,
+            start_timeout=settings.start_timeout,
             drain=options.drain,
             backoff=options.backoff,
             backoff_cap=options.backoff_cap,
@@ -240,8 +268,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m infra.launch",
         description="Run the live job and keep it running: starts UNDERTONE_PROCESSES workers, restarts all of them"
-        " when one ends or when no epoch was committed for UNDERTONE_WATCHDOG seconds, and drains on SIGTERM or Ctrl-C"
-        " (a second one cuts the drain short).",
+        " when one ends or when no epoch was committed for UNDERTONE_WATCHDOG seconds (UNDERTONE_START_TIMEOUT after a"
+        " start), and drains on SIGTERM or Ctrl-C (a second one cuts the drain short).",
         epilog="Set at least UNDERTONE_BROKERS, UNDERTONE_STORE and UNDERTONE_CUSTOMER_SECRET;"
         " all settings are in docs/data-engineers.md."
         " Exit status: 0 drained, 1 the drain was cut short, 2 wrong configuration, 4 nothing but rejects.",

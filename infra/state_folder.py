@@ -9,21 +9,26 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+HALF_MADE: Final = ".recovery-being-made-"
+"""Beginning of the name of a recovery store that is not whole yet: one that nobody gives to a backup."""
 
 
 class FolderInUseError(RuntimeError):
     """Another job has the state folder; the message says which process and what to do."""
 
 
-def lock(state_dir: Path, patience: float = 5.0) -> IO[str]:
+def lock(state_dir: Path, patience: float = 5.0, *, name: str = "lock") -> IO[str]:
     """Take the folder for this process and all that inherit the returned file, until the last of them has ended.
+
+    The supervisor takes the whole folder; each worker takes a name of its own, for those that no supervisor started.
 
     Waits up to `patience` seconds: what was killed holds the folder until the kernel has ended its last thread.
     Raises `FolderInUseError` when another one still has it.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
-    held = (state_dir / "lock").open("a+")
+    held = (state_dir / name).open("a+")
     give_up = time.monotonic() + patience
     while not _taken(held):
         if time.monotonic() > give_up:
@@ -51,7 +56,7 @@ def _taken(held: IO[str]) -> bool:
 
 def sweep(state_dir: Path) -> None:
     """Remove recovery stores that were being made when their process was killed. Only while nothing runs."""
-    for half_made in state_dir.glob("recovery-*"):
+    for half_made in state_dir.glob(f"{HALF_MADE}*"):
         shutil.rmtree(half_made)
 
 

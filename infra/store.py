@@ -69,9 +69,12 @@ def parse_dsn(dsn: str) -> StoreAddress:
     raise StoreAddressError("a store is chdb:///folder, clickhouse://user@host:8123/undertone or clickhouses://...")
 
 
-def open_store(dsn: str, password: str = "", settings: dict[str, Any] | None = None) -> Client:
-    """Open a client. Nothing is created but the folder of an embedded store; tables need `infra.clickhouse migrate`.
+def open_store(
+    dsn: str, password: str = "", settings: dict[str, Any] | None = None, *, timeout: float = 120.0
+) -> Client:
+    """Open a client, which waits `timeout` seconds for an answer of a server.
 
+    Nothing is created but the folder of an embedded store; tables need `infra.clickhouse migrate`.
     Statements name their database, so that the client also works before the database exists.
     """
     address = parse_dsn(dsn)
@@ -85,7 +88,8 @@ def open_store(dsn: str, password: str = "", settings: dict[str, Any] | None = N
         password=password,
         secure=address.secure,
         settings=settings,
-        send_receive_timeout=120,
+        connect_timeout=max(1, int(min(10, timeout / 2))),  # the client tries twice to connect
+        send_receive_timeout=max(1, int(timeout)),
         autogenerate_session_id=False,
     )
 
@@ -140,7 +144,7 @@ class ClickHouseRows:
         self._client.close()
 
 
-def connector(dsn: str, password: str = "") -> Connector:
+def connector(dsn: str, password: str = "", *, timeout: float = 120.0) -> Connector:
     """A function that opens the row store of `dsn`; the sink calls it from its own thread.
 
     Raises:
@@ -150,7 +154,7 @@ def connector(dsn: str, password: str = "") -> Connector:
 
     def connect() -> RowStore:
         try:
-            return ClickHouseRows(open_store(dsn, password), address.database)
+            return ClickHouseRows(open_store(dsn, password, timeout=timeout), address.database)
         except (ClickHouseError, OSError) as error:
             owner = "; one process at a time owns an embedded store" if address.kind == "chdb" else ""
             raise _without_values(f"cannot open the store{owner}", error) from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from prometheus_client import Histogram
@@ -21,6 +22,9 @@ from operators.rows import TABLES, Row
 
 Block = tuple[str, Sequence[Row]]
 """A table and rows for it."""
+PARTITIONS: Final = 1024
+"""Partitions of the sink, and the most processes. The engine stores a row for each that was ever written to and refuses
+to go on without one of them: their number must not follow the number of processes, which may fall."""
 
 _BROKER_TIME = {
     name: table.columns.index("broker_time") for name, table in TABLES.items() if "broker_time" in table.columns
@@ -53,32 +57,37 @@ def _observe(latency: Histogram, since_ms: Sequence[int]) -> None:
 
 
 class ClickHouseSink(FixedPartitionedSink[Block, None]):
-    """Items are `(key, (table, rows))`; the key `str(i)` belongs to partition `rows-<i>`, one for each worker."""
+    """Items are `(key, (table, rows))`; the key `str(i)` belongs to partition `rows-<i>`.
+
+    `share` is the number of this process and how many there are. The partitions are dealt out in turn, so that process
+    `i` has partition `i`: rows under its own number stay in their process.
+    """
 
     def __init__(
         self,
         connect: Connector,
         *,
-        partitions: int = 1,
+        share: tuple[int, int] = (0, 1),
         flush_interval: float = 0.5,
         policy: FlushPolicy | None = None,
         on_inserted: OnInserted = observe,
     ) -> None:
         self._connect = connect
-        self._partitions = partitions
+        self._share = share
         self._policy = policy or FlushPolicy(interval=flush_interval)
         self._on_inserted = on_inserted
 
     def list_parts(self) -> list[str]:
-        """Every worker can write every partition."""
-        return [f"rows-{at:05}" for at in range(self._partitions)]
+        """Name this process's share."""
+        number, processes = self._share
+        return [f"rows-{at:05}" for at in range(number, PARTITIONS, processes)]
 
     def part_fn(self, item_key: str) -> int:
         """Keys are numbers of partitions."""
         return int(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> RowsPartition:  # noqa: ARG002 - Bytewax passes them by position
-        """Start the partition's thread; it connects at its first insert."""
+        """Make the partition; its thread starts at the first rows, and connects at its first insert."""
         return RowsPartition(Flusher(self._connect, self._policy, self._on_inserted))
 
 

@@ -9,6 +9,7 @@ snapshot and its replay brings the rows again.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,8 @@ import msgspec
 
 from operators.row_store import Connector, RowStore, StoreError
 from operators.rows import Row
+
+LOG = logging.getLogger("undertone.store")
 
 OnInserted = Callable[[str, Sequence[Row]], None]
 
@@ -35,7 +38,7 @@ class FlushPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Wait before the first retry; each next wait is twice as long, up to `retry_longest`."""
     retry_longest: float = 5.0
     deadline: float = 60.0
-    """Give up on an insert that has failed for so long."""
+    """Try an insert again for so long, counted from when its batch was taken."""
 
 
 def _ignore(table: str, rows: Sequence[Row]) -> None:
@@ -62,7 +65,7 @@ class Flusher:
         self._error: StoreError | None = None
         self._told = False
         self._thread = threading.Thread(target=self._run, name="row-flusher", daemon=True)
-        self._thread.start()
+        """Started with the first rows."""
 
     def add(self, blocks: Iterable[tuple[str, Sequence[Row]]]) -> None:
         """Take rows by table; waits while far too many are on their way.
@@ -70,6 +73,8 @@ class Flusher:
         Raises:
             StoreError: an earlier insert failed for good.
         """
+        if self._thread.ident is None:
+            self._thread.start()
         with self._changed:
             for table, rows in blocks:
                 self._waiting.setdefault(table, []).extend(rows)
@@ -102,9 +107,11 @@ class Flusher:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
-        if not self._told:
-            self._raise_error()
+        if self._told:
+            return  # inserts that still wait for the failed store would only delay the line that says so
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._raise_error()
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -116,7 +123,9 @@ class Flusher:
             try:
                 while (batch := self._next_batch()) is not None:
                     # One batch after the other: the rows of a table arrive in the order they were added.
-                    for inserted in [threads.submit(self._insert, table, rows) for table, rows in batch.items()]:
+                    give_up = time.monotonic() + self._policy.deadline
+                    inserts = [threads.submit(self._insert, table, rows, give_up) for table, rows in batch.items()]
+                    for inserted in inserts:
                         inserted.result()
             except Exception as error:  # whatever ends this thread must reach the worker
                 self._fail(error)
@@ -132,11 +141,10 @@ class Flusher:
             self._hurry = False
             return None if self._closing and not batch else batch
 
-    def _insert(self, table: str, rows: list[Row]) -> None:
+    def _insert(self, table: str, rows: list[Row], give_up: float) -> None:
         """Insert, trying again with growing waits until the deadline, be it that the connection cannot be made."""
         store = self._stores.get()
         try:
-            give_up = time.monotonic() + self._policy.deadline
             wait = self._policy.retry_first
             while True:
                 try:
@@ -146,6 +154,8 @@ class Flusher:
                 except StoreError as error:
                     if error.permanent or time.monotonic() + wait > give_up:
                         raise
+                    if wait == self._policy.retry_first:
+                        LOG.warning("%s; tried again for %.0f s", error, give_up - time.monotonic())
                 time.sleep(wait)
                 wait = min(2 * wait, self._policy.retry_longest)
         finally:

@@ -106,15 +106,18 @@ def explain(error: KafkaError) -> str:
 
     >>> explain(KafkaError(KafkaError._SSL, "certificate verify failed"))
     'certificate verify failed; check UNDERTONE_KAFKA_SSL_CA_LOCATION'
+    >>> explain(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+    'Connection refused; check UNDERTONE_BROKERS, UNDERTONE_KAFKA_SECURITY_PROTOCOL'
     """
     names: tuple[str, ...] = ()
+    first = ""
     if error.code() in LOGIN_ERRORS:
         names = ("sasl.username", "sasl.password", "sasl.mechanism")
     elif error.code() == KafkaError._SSL:
         names = ("ssl.ca.location",)
     elif error.code() in {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN}:
-        names = ("security.protocol",)
-    hint = "; check " + ", ".join(map(variable, names)) if names else ""
+        first, names = "UNDERTONE_BROKERS, ", ("security.protocol",)
+    hint = "; check " + first + ", ".join(map(variable, names)) if names else ""
     return str(error.str()) + hint
 
 

@@ -121,7 +121,7 @@ def _score_all(
         # One text that the runtime refuses must not cost its neighbours their scores.
         results = [result for one in utterances for result in _score_all([one], scorer, now_ms, watch)]
         if len(results) >= REFUSED and all(isinstance(result, Rejected) for result in results):
-            raise ScorerError(f"the model refuses every text of {len(results)}: {type(error).__name__}") from error
+            raise ScorerError(f"the model refuses every text of {len(results)}: {type(error).__name__}") from None
         return results
     scored_ms = now_ms()
     if watch:

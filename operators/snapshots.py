@@ -144,7 +144,10 @@ def load(blob: bytes) -> Snapshot:
     """
     version = _HEAD.decode(blob).version
     if version not in _READERS:
-        raise SnapshotError(f"snapshot version {version} is not known; this code reads {sorted(_READERS)}")
+        raise SnapshotError(
+            f"snapshot version {version} is not known; this code reads {sorted(_READERS)}:"
+            " a newer version of the job wrote it, start that one"
+        )
     return _READERS[version](blob)
 
 

@@ -45,7 +45,7 @@ def status(client: Client, target: Target, migrations: tuple[Migration, ...] | N
 
 
 def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
-    """Apply what is missing and return it; an empty list means that there was nothing to do."""
+    """Apply what is missing and return it; an empty list means that the database had all of it."""
     done = []
     for step in status(client, target, migrations):
         if step.applied:
@@ -64,8 +64,7 @@ def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | 
             },
         )
         done.append(step.migration)
-    if done:
-        inherit_comments(client, target)
+    inherit_comments(client, target)
     return done
 
 

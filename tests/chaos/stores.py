@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,10 @@ class SharedStore:
         """End it at once, inserts or not."""
         self._front.kill()
         self._front.wait(PATIENCE_SECONDS)
+
+    def hang(self) -> None:
+        """Stop it without ending it: it takes connections and answers nobody."""
+        self._front.send_signal(signal.SIGSTOP)
 
     def read(self) -> Rows:
         """All rows under `FINAL`."""

@@ -66,7 +66,9 @@ def test_broker_and_store_killed_and_a_worker_hung(kafka_broker: KafkaBroker, tm
     rng, topics = random.Random(seed), loaded_topics(kafka_broker, seed)
     with SharedStore(tmp_path) as store:
         settings = {**topics.settings(), "UNDERTONE_STORE": store.dsn}
-        with SupervisedJob(tmp_path, 2, {**settings, **SLOW, "UNDERTONE_WATCHDOG": "25"}) as job:
+        with SupervisedJob(
+            tmp_path, 2, {**settings, **SLOW, "UNDERTONE_WATCHDOG": "25", "UNDERTONE_START_TIMEOUT": "60"}
+        ) as job:
             job.wait_for_progress(rng)
             store.kill()
             time.sleep(rng.uniform(0.5, 3.0))

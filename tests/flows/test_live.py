@@ -13,11 +13,12 @@ import pytest
 from bytewax.dataflow import Dataflow
 
 from flows import live, parts
-from flows.settings import Settings
+from flows.settings import Settings, SettingsError
 from infra import traffic
 from infra.embedded_kafka import MockCluster
+from infra.state_folder import lock
 from infra.traffic.people import person
-from operators.clickhouse_sink import ClickHouseSink
+from operators.clickhouse_sink import PARTITIONS, ClickHouseSink
 from operators.clock import now_ms
 from operators.kafka_source import KafkaSource
 from operators.ticks import Timers, routes
@@ -101,7 +102,13 @@ def test_every_part_of_the_job_goes_by_one_number_of_processes() -> None:
     assert ends.source.options.share == (1, 3)
     assert ends.source.options.routes == routes(3)
     assert ends.source.options.epoch_ms > 0
-    assert len(ends.store.list_parts()) == 3
+    assert ends.store.list_parts()[:2] == ["rows-00001", "rows-00004"]
+
+
+def test_there_are_no_more_processes_than_the_store_sink_has_partitions() -> None:
+    assert Settings.from_env({"UNDERTONE_PROCESSES": str(PARTITIONS)}).processes == PARTITIONS
+    with pytest.raises(SettingsError, match="UNDERTONE_PROCESSES"):
+        Settings.from_env({"UNDERTONE_PROCESSES": str(PARTITIONS + 1)})
 
 
 @pytest.mark.parametrize(
@@ -159,6 +166,15 @@ def test_the_command_line_of_the_engine_runs_one_worker_and_refuses_more(
     assert done.returncode != 0
     told = "bytewax.run runs this job as one process with one worker: for more, set UNDERTONE_PROCESSES"
     assert told in done.stderr.splitlines()[-1]
+
+
+def test_two_jobs_without_a_launcher_cannot_share_a_state_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path))
+    with lock(tmp_path, name="lock-0"):
+        assert live.cli([]) == 2
+    assert f"flows.live: another job (process {os.getpid()}) or one of its workers runs on" in capsys.readouterr().err
 
 
 def test_the_command_line_of_the_engine_gets_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,10 @@ def test_pods_are_given_settings_that_the_job_takes() -> None:
     assert OBJECTS["StatefulSet"]["spec"]["serviceName"] == OBJECTS["Service"]["metadata"]["name"]
 
 
+def test_no_service_of_the_cluster_becomes_a_setting() -> None:
+    assert pod()["enableServiceLinks"] is False
+
+
 def test_every_variable_with_our_prefix_is_read_by_somebody() -> None:
     known = {PREFIX + name for name in OTHER_READERS} | {PREFIX + name.upper() for name in Settings.__struct_fields__}
     for path in (INFRA / "compose.yaml", INFRA / "k8s" / "undertone.yaml", INFRA / "Dockerfile"):
@@ -112,6 +116,12 @@ def test_what_runs_on_has_a_health_check_and_nobody_waits_for_one_that_is_not_th
         for other, awaited in service.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if other in ONE_OFF else "service_healthy"
             assert awaited == {"condition": wanted}, (name, other)
+
+
+def test_a_job_that_no_restart_mends_comes_to_rest() -> None:
+    policy, _, limit = SERVICES["job"]["restart"].partition(":")
+    assert policy == "on-failure"
+    assert int(limit) > 0
 
 
 def test_a_stop_leaves_time_to_drain() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,8 +23,8 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows import ending, parts
 from flows.settings import Settings
-from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, check, main, worker_command
-from infra.state_folder import FolderInUseError, lock, prune, sweep
+from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, Pulse, check, main, worker_command
+from infra.state_folder import HALF_MADE, FolderInUseError, lock, prune, sweep
 from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +33,9 @@ HARNESS = """
 import sys
 from pathlib import Path
 from infra.launch import Plan, Supervisor
-folder, script, processes, watchdog, drain = sys.argv[1:]
-plan = Plan(processes=int(processes), state_dir=Path(folder), watchdog=float(watchdog), drain=float(drain), backoff=0.1)
+folder, script, processes, watchdog, drain, start = sys.argv[1:]
+times = {"watchdog": float(watchdog), "drain": float(drain), "start_timeout": float(start), "backoff": 0.1}
+plan = Plan(processes=int(processes), state_dir=Path(folder), **times)
 sys.exit(Supervisor(plan, lambda number: [sys.executable, "-c", script, str(number), folder]).run())
 """
 PRELUDE = """
@@ -45,6 +47,7 @@ def started():
         file.write(f"{number} {os.getpid()}\\n")
 """
 DRAINS = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); started(); time.sleep(600)"
+IMPORTING = PRELUDE + "started(); time.sleep(600)"
 STUBBORN = PRELUDE + "signal.signal(signal.SIGTERM, lambda *_: None); started()\nwhile True: time.sleep(1)"
 WRONG = PRELUDE + "started(); sys.exit(2)"
 NOTHING_BUT_REJECTS = PRELUDE + "started(); sys.exit(4)"
@@ -53,9 +56,19 @@ FIRST_THE_INNOCENT = PRELUDE + "started(); time.sleep(0.4 * number); sys.exit(1 
 
 @contextmanager
 def supervised(
-    folder: Path, script: str, processes: int = 2, watchdog: float = 60, drain: float = 30
+    folder: Path, script: str, processes: int = 2, watchdog: float = 60, drain: float = 30, start: float = 60
 ) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HARNESS, str(folder), script, str(processes), str(watchdog), str(drain)]
+    command = [
+        sys.executable,
+        "-c",
+        HARNESS,
+        str(folder),
+        script,
+        str(processes),
+        str(watchdog),
+        str(drain),
+        str(start),
+    ]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
     )
@@ -89,6 +102,15 @@ def test_sigterm_drains_all_workers(tmp_path: Path) -> None:
     assert not any(map(is_running, workers(tmp_path)))
 
 
+def test_workers_that_have_not_begun_yet_are_drained_by_the_signal_itself(tmp_path: Path) -> None:
+    with supervised(tmp_path, IMPORTING) as process:
+        wait(lambda: len(workers(tmp_path)) == 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert "launch: drained" in log
+
+
 def test_a_worker_that_does_not_drain_in_time_is_killed(tmp_path: Path) -> None:
     with supervised(tmp_path, STUBBORN, drain=0.3) as process:
         wait(lambda: len(workers(tmp_path)) == 2)
@@ -112,13 +134,46 @@ def test_when_one_worker_ends_all_are_started_anew(tmp_path: Path) -> None:
 
 
 def test_without_a_committed_epoch_the_watchdog_starts_all_anew(tmp_path: Path) -> None:
-    with supervised(tmp_path, DRAINS, watchdog=1.5):
+    with supervised(tmp_path, DRAINS, watchdog=1.5) as process:
         wait(lambda: len(workers(tmp_path)) >= 2)
+        time.sleep(2)  # a start may take longer than an epoch
         for _ in range(10):  # committed epochs keep the watchdog quiet
             (tmp_path / "committed").touch()
             time.sleep(0.3)
-        quiet = len(workers(tmp_path))
-        wait(lambda: len(workers(tmp_path)) > quiet)
+        assert len(workers(tmp_path)) == 2
+        wait(lambda: len(workers(tmp_path)) > 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert "launch: no epoch was committed for 2 s: all workers are killed" in log
+
+
+def test_a_start_that_takes_too_long_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "committed").touch()  # by the run before
+    with supervised(tmp_path, DRAINS, watchdog=0.1, start=1.5) as process:
+        wait(lambda: len(workers(tmp_path)) > 2)
+        process.terminate()
+        _, log = process.communicate(timeout=PATIENCE_SECONDS)
+    assert "the first epoch was not committed within 2 s of the start (UNDERTONE_START_TIMEOUT): all workers" in log
+
+
+@pytest.mark.parametrize("jump", [-7200, 7200], ids=["back", "forward"])
+def test_a_clock_that_is_set_neither_blinds_the_watchdog_nor_lets_it_bite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    plan = Plan(processes=1, state_dir=tmp_path, watchdog=60)
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    pulse = Pulse(plan)
+    for second in (10, 20):
+        now += 10
+        plan.heartbeat.touch()
+        os.utime(plan.heartbeat, (second, second))
+        assert pulse.stopped() is None
+    os.utime(plan.heartbeat, (9000 + jump, 9000 + jump))
+    now += 10
+    assert pulse.stopped() is None
+    now += 61
+    assert pulse.stopped() == "no epoch was committed for 61 s"
 
 
 def test_a_wrong_configuration_is_not_tried_again(tmp_path: Path) -> None:
@@ -235,12 +290,21 @@ def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None
 
 def test_half_made_recovery_stores_are_swept_away(tmp_path: Path) -> None:
     whole = parts.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
-    half_made = tmp_path / "recovery-x1y2"
+    half_made = tmp_path / f"{HALF_MADE}x1y2"
     half_made.mkdir()
     (half_made / "part-0.sqlite3").touch()
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == [whole]
     assert len(list(whole.iterdir())) >= 2
+
+
+def test_a_backup_beside_the_recovery_store_is_left_alone(tmp_path: Path) -> None:
+    whole = parts.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=2))
+    shutil.copytree(whole, tmp_path / "recovery-2026-11-01")
+    (tmp_path / "recovery-2026-11-01.tar.gz").touch()
+    sweep(tmp_path)
+    assert (tmp_path / "recovery-2026-11-01.tar.gz").exists()
+    assert len(list((tmp_path / "recovery-2026-11-01").iterdir())) >= 2
 
 
 def stored_keys(folder: Path) -> set[str]:

@@ -53,6 +53,16 @@ def test_a_run_that_was_cut_off_is_finished_by_the_next(client: Client) -> None:
     assert migrate(client, Target()) == []
 
 
+def test_comments_that_a_run_did_not_get_to_are_given_by_the_next(client: Client) -> None:
+    missing = (
+        "SELECT count() FROM system.columns WHERE database = 'undertone' AND table = 'v_sessions' AND comment = ''"
+    )
+    client.command("ALTER TABLE undertone.v_sessions COMMENT COLUMN tenant ''")
+    assert client.query(missing).result_rows == [(1,)]
+    assert migrate(client, Target()) == []
+    assert client.query(missing).result_rows == [(0,)]
+
+
 def test_a_changed_file_stops_the_run(client: Client) -> None:
     first, *rest = load()
     changed = (Migration(first.number, first.name, first.template + "\n-- later thought"), *rest)

@@ -81,6 +81,22 @@ def test_a_store_without_tables_is_told_by_the_process_that_met_it(tmp_path: Pat
             assert "Traceback" not in job.log
 
 
+def test_a_store_that_hangs_is_told_before_the_watchdog_ends_the_job(tmp_path: Path, mock_cluster: MockCluster) -> None:
+    made(mock_cluster)
+    with SharedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 1, {**settings, "UNDERTONE_WATCHDOG": "24"}) as job:
+            send(mock_cluster.bootstrap_servers, load(1))
+            job.wait(lambda: job.metric("undertone_rows_written_total") > 0)
+            store.hang()
+            send(mock_cluster.bootstrap_servers, load(2))
+            job.wait(lambda: job.starts() == 2)
+            assert lines(job, ": OperationalError; tried again for ")
+            assert lines(job, "flows.live stopped: StoreError: ")[0].endswith(": OperationalError")
+            assert not lines(job, "no epoch was committed")
+            assert "Traceback" not in job.log
+
+
 def test_a_port_that_is_taken_is_named(tmp_path: Path, mock_cluster: MockCluster) -> None:
     made(mock_cluster)
     with EmbeddedStore(tmp_path) as store, socket.socket() as taken:
@@ -124,6 +140,26 @@ def test_a_position_that_retention_has_passed_is_named_and_nothing_is_skipped(
         with SupervisedJob(tmp_path, 1, settings) as job:
             job.wait(lambda: job.metric("undertone_records_read_total") > 0)
             assert job.drain() == 0
+
+
+@pytest.mark.parametrize("renamed", ["UNDERTONE_TOPICS", "UNDERTONE_FEEDBACK_TOPIC", "UNDERTONE_ESCALATION_TOPIC"])
+def test_a_topic_that_is_not_named_any_more_is_told_and_nothing_is_started_again(
+    tmp_path: Path, mock_cluster: MockCluster, renamed: str
+) -> None:
+    made(mock_cluster, other=1)
+    send(mock_cluster.bootstrap_servers, load(1))
+    with EmbeddedStore(tmp_path) as store:
+        settings = {"UNDERTONE_BROKERS": mock_cluster.bootstrap_servers, "UNDERTONE_STORE": store.dsn}
+        with SupervisedJob(tmp_path, 1, settings) as job:
+            job.wait(lambda: job.metric("undertone_published_total") > 0)
+            assert job.drain() == 0
+        with SupervisedJob(tmp_path, 1, {**settings, renamed: "other"}) as job:
+            assert job.end() == 2
+            (told,) = lines(job, "any more, which the state in")
+            topic = {"UNDERTONE_TOPICS": EVENTS}.get(renamed, f"undertone.{renamed.split('_')[1].lower()}")
+            assert renamed in told
+            assert topic.rstrip("s") in told
+            assert "Traceback" not in job.log
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -108,6 +108,16 @@ def test_a_store_that_recovers_loses_nothing(stored: bool) -> None:
     assert set(store.rows["scored_events"]) == set(rows(*range(20)))
 
 
+def test_the_first_failure_of_an_insert_is_told_and_its_repeats_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    store.fail(3)
+    part = started(store)
+    part.write_batch([("scored_events", rows(1))])
+    part.snapshot()
+
+    assert [record.getMessage() for record in caplog.records] == ["scored_events: 1 rows refused; tried again for 0 s"]
+
+
 def test_a_store_that_stays_away_fails_the_snapshot_and_every_call_after() -> None:
     store = MemoryStore()
     store.fail(10_000)
@@ -270,5 +280,5 @@ def test_a_dataflow_stores_every_row_in_the_partition_that_its_key_names(size: i
 def _run(items: list[tuple[str, tuple[str, list[Row]]]], size: int, connect: Callable[[], RowStore]) -> None:
     flow = Dataflow("rows")
     source = op_input("in", flow, TestingSource(items, batch_size=size))
-    op_output("out", source, ClickHouseSink(connect, partitions=2, policy=EAGER))
+    op_output("out", source, ClickHouseSink(connect, policy=EAGER))
     run_main(flow)

@@ -1,6 +1,7 @@
 """Weighted sums over equal runs of messages: begin and end of a session in bounded space.
 
 While a session has at most 16 messages each has a bin of its own; then neighbours merge, and again at 32, 64 ...
+The formulas are in docs/formulas.md, "Course of a session".
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def with_score(bins: Bins, weight: int, score: int) -> Bins:
 
 
 def quarters(bins: Bins) -> tuple[float, float]:
-    """Weighted means of the first and the last quarter of the messages, by count (section 9.3).
+    """Weighted means of the first and the last quarter of the messages, by count.
 
     Exact up to 16 messages; beyond that the quarters end at the edge of a bin, so each holds at least a quarter
     and at most 1/8 of all messages more.

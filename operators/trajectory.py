@@ -1,8 +1,8 @@
 """Fold a customer's scores into slope, shift, volatility and change points, one message after the other.
 
 Scores and weights arrive as integers in units of 1e-4 (see `entry.py`); what leaves is rounded to 1e-4. Every
-formula stands in a function of its own and cites the definition that it implements (section 9 of the mission
-anchors: Genesys cut points for the trend, one-sided CUSUM of Page 1954). The fold runs in event order.
+formula stands in a function of its own; docs/formulas.md has them all, with their sources. The fold runs in event
+order.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
 
 
 def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) -> tuple[float, bool]:
-    """One-sided CUSUM: C <- max(0, C + (base - s) - slack), alarm above the limit, then reset (section 9.3).
+    """One-sided CUSUM: C <- max(0, C + (base - s) - slack), alarm above the limit, then reset (Page 1954).
 
     >>> step_cusum(0.5, score=-0.9, base=0.0, parameters=Parameters())
     (0.0, True)
@@ -137,7 +137,7 @@ def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) 
 
 
 def volatility(trajectory: Trajectory) -> float:
-    """Mean absolute successive difference, sum |s_i - s_(i-1)| / (n - 1), in [0, 2] (section 9.3).
+    """Mean absolute successive difference, sum |s_i - s_(i-1)| / (n - 1), in [0, 2].
 
     >>> volatility(Trajectory(scored=3, moved=16000))
     0.8

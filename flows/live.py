@@ -20,6 +20,7 @@ from bytewax.run import _parse_args as parse_engine_args
 from bytewax.run import cli_main
 
 from flows import ending
+from flows.announce import announce, log_to_stderr
 from flows.parts import make_ends, make_intake, make_reducer, make_scorer, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
@@ -35,6 +36,7 @@ def main() -> Dataflow:
     Raises:
         SettingsError: The environment or that command line asks for more than one worker.
     """
+    log_to_stderr()
     settings, told = Settings.from_env(os.environ), parse_engine_args()
     addresses = (told.addresses or "").split(";")
     if max(settings.processes, len(addresses), told.workers_per_process or 1) > 1:
@@ -49,9 +51,11 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
     """Make the dataflow with the real parts that `settings` name, for one of the processes that read a share each."""
     rules = Rules.load(settings.rules)
     timers = Timers()
+    scorer = make_scorer(settings)
+    announce(settings, scorer, rules, process_id=process_id)
     return pipeline(
         make_ends(settings, timers, stop, process_id=process_id),
-        make_intake(settings, make_scorer(settings), now_ms),
+        make_intake(settings, scorer, now_ms),
         make_reducer(settings, rules),
         timers,
         rules.keyword_bits,
@@ -66,6 +70,7 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
         SettingsError: `settings`, `addresses` and `process_id` do not agree on how many processes there are.
     """
     check_processes(settings, process_id, addresses)
+    log_to_stderr()
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from flows import __version__
 from flows.settings import OTHER_READERS, PREFIX, Settings
 from infra.launch import Plan, check
 
@@ -104,6 +105,12 @@ def test_images_are_pinned_and_the_broker_is_the_one_that_is_tested() -> None:
     assert {images["kafka"], images["topics"]} == {f"apache/kafka:{tested[1]}"}
     containers = pod()["containers"] + pod()["initContainers"]
     assert {container["image"] for container in containers} == {images["job"], images["migrate"]}
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    named = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert named is not None
+    assert {named[1], SERVICES["job"]["image"].partition(":")[2]} == {__version__}
 
 
 def test_what_runs_on_has_a_health_check_and_nobody_waits_for_one_that_is_not_there() -> None:

@@ -20,6 +20,7 @@ from bytewax.run import _parse_args as parse_engine_args
 from bytewax.run import cli_main
 
 from flows import ending
+from flows.announce import announce, log_to_stderr
 from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
@@ -36,6 +37,7 @@ def main() -> Dataflow:
     Raises:
         SettingsError: The environment or that command line asks for more than one worker.
     """
+    log_to_stderr()
     settings, told = Settings.from_env(os.environ), parse_engine_args()
     addresses = (told.addresses or "").split(";")
     if max(settings.processes, len(addresses), told.workers_per_process or 1) > 1:
@@ -50,9 +52,11 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
     """Make the dataflow with the real parts that `settings` name, for one of the processes that read a share each."""
     rules = Rules.load(settings.rules)
     timers = Timers()
+    scorer = make_scorer(settings)
+    announce(settings, scorer, rules, process_id=process_id)
     return pipeline(
         make_ends(settings, timers, stop, process_id=process_id),
-        make_intake(settings, make_scorer(settings), now_ms),
+        make_intake(settings, scorer, now_ms),
         make_reducer(settings, rules),
         timers,
         rules.keyword_bits,
@@ -69,6 +73,7 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
         FolderInUseError: Another job has the state folder.
     """
     check_processes(settings, process_id, addresses)
+    log_to_stderr()
     with lock(settings.state_dir, name=f"lock-{process_id}"):
         _run(settings, process_id, addresses)
 

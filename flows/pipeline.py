@@ -133,7 +133,10 @@ def dead_letters(batch: Iterable[Accepted]) -> list[tuple[str, Outgoing]]:
     finds each where it was.
     """
     return [
-        (identity := rows.dead_letter_id(item), Outgoing(identity=identity, payload=msgspec.json.encode(item)))
+        (
+            identity := rows.dead_letter_id(item),
+            Outgoing(identity=identity, payload=msgspec.json.encode(item), key=rows.place_of(item.origin).encode()),
+        )
         for item in batch
         if isinstance(item, Rejected)
     ]

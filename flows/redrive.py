@@ -36,6 +36,7 @@ from operators.kafka_client import (
     watermarks,
 )
 from operators.records import Feedback, Origin, Reason, Rejected, Utterance
+from operators.rows import place_of
 from operators.utterance import accept
 
 POLL_SECONDS = 10.0
@@ -81,12 +82,8 @@ def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool, again
 
 
 def place(origin: Origin) -> bytes:
-    """Key of the mark that a record was sent again.
-
-    >>> place(Origin(topic="undertone.events", partition=3, offset=7, broker_ms=0))
-    b'undertone.events:3:7'
-    """
-    return f"{origin.topic}:{origin.partition}:{origin.offset}".encode()
+    """Key of the mark that a record was sent again: that of its letter, so that compaction drops the letter."""
+    return place_of(origin).encode()
 
 
 class _Letter(msgspec.Struct, frozen=True):

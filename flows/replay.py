@@ -27,6 +27,7 @@ from bytewax.run import cli_main
 from msgspec.structs import replace
 
 from flows import ending
+from flows.announce import announce, log_to_stderr
 from flows.intake import Accepted, Intake
 from flows.parts import make_intake, make_reducer, make_scorer, make_store, recovery_store
 from flows.pipeline import Ends, pipeline
@@ -120,7 +121,9 @@ def replay(settings: Settings, begin: datetime, end: datetime) -> tuple[Tally, T
 
 def _build(settings: Settings, begin: datetime, end: datetime, escalations: Tally, dead_letters: Tally) -> Dataflow:
     rules, timers = Rules.load(settings.rules), Timers()
-    window = Window(make_intake(settings, make_scorer(settings), now_ms), timers, begin, end, settings.feedback_topic)
+    scorer = make_scorer(settings)
+    announce(settings, scorer, rules, process_id=0)
+    window = Window(make_intake(settings, scorer, now_ms), timers, begin, end, settings.feedback_topic)
     ends = Ends(
         source=KafkaSource(
             settings.brokers,
@@ -166,6 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _replay_and_tell(options: argparse.Namespace) -> None:
+    log_to_stderr()
     settings = Settings.from_env(os.environ)
     if options.begin != ALWAYS[0] and options.store in (None, settings.store):
         raise SettingsError(

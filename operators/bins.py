@@ -2,6 +2,7 @@
 
 In a session of at most 16 messages each message has its own bin. After 16 messages, and again after 32, 64 ...,
 neighbouring bins merge in pairs.
+The formulas are in docs/formulas.md, "Course of a session".
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def with_score(bins: Bins, weight: int, score: int) -> Bins:
 
 
 def quarters(bins: Bins) -> tuple[float, float]:
-    """Weighted means of the first and the last quarter of the messages, by count (section 9.3).
+    """Weighted means of the first and the last quarter of the messages, by count.
 
     Exact up to 16 messages. With more messages a quarter ends at the edge of a bin, so it holds at least a quarter
     of all messages, and at most 1/8 of all messages more than that.

@@ -10,8 +10,8 @@ Versions come from the data: a turn's version is the knowledge of all messages u
 the highest version is the one that knew most, on every run. A session's version counts in every correction known,
 wherever it is, as a correction may move where sessions begin and end.
 
-Past the watermark a message is `late`: it still moves what adds up in any order (section 9.2 of the mission
-anchors). What follows from silence (nobody answered, the session is over) is said once stream time is past it by the
+Past the watermark a message is `late`: it still moves what adds up in any order (docs/formulas.md, "What comes
+late"). What follows from silence (nobody answered, the session is over) is said once stream time is past it by the
 lateness, when no message in time can prove it wrong. Nothing here reads a clock, does I/O, or knows the engine.
 """
 

@@ -95,7 +95,13 @@ def _country(region: str) -> str:
 
 
 def _e164(value: str, region: str) -> str:
-    """Return the number in E.164; when it cannot be parsed, only its letters and digits, in lower case."""
+    """The number in E.164, or its letters and digits in lower case when it cannot be read as a number.
+
+    Whether such a number is possible or in use is not asked: it only has to be spelled the same each time.
+
+    >>> _e164("030 901820", "DE"), _e164("12", "DE"), _e164("Front desk", "DE")
+    ('+4930901820', '+4912', 'frontdesk')
+    """
     try:
         number = phonenumbers.parse(value, region)
     except phonenumbers.NumberParseException:

@@ -103,6 +103,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             Consumer, {**source.config, "error_cb": self._on_error, "stats_cb": self._on_stats}
         )
         self._offset = self._first_offset(state)
+        source.opened(topic, partition, self._offset, is_new=state is None)
         self._max_ms = state[2] if state is not None else 0
         source.heard_of(self._max_ms)
         self._stream_ms = 0
@@ -340,6 +341,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         self.epochs = epochs or EpochClock()
         self._topics = topics
         self._parts: list[str] = []
+        self._begins: list[str] = []
         self._latest_ms = 0
         self._read_ms = clock()
 
@@ -360,6 +362,12 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         """Open one partition where its snapshot left it."""
         topic, partition = split_part_key(for_part)
         return _Partition(self, topic, partition, resume_state)
+
+    def opened(self, topic: str, partition: int, offset: int, *, is_new: bool) -> None:
+        """Take note of where a partition begins; say so in one line once all of this process are open."""
+        self._begins.append(f"{topic}[{partition}]@{offset}{' (new)' if is_new else ''}")
+        if len(self._begins) == len(self.list_parts()):
+            LOG.info("reads %s", ", ".join(self._begins))
 
     def heard_of(self, event_ms: int) -> None:
         """Take note of what a partition has read up to."""

@@ -100,6 +100,18 @@ OPEN_SESSIONS = Gauge("undertone_open_sessions", "Sessions that this process hol
 TIMERS = Gauge("undertone_timers", "Customers whose timer is armed in this process", registry=REGISTRY)
 
 _STARTED: Final = time.time()
+PROCESS_START = Gauge(
+    "undertone_process_start_seconds",
+    "When this process started, as a Unix time: it changes with each restart",
+    registry=REGISTRY,
+)
+PROCESS_START.set(_STARTED)
+BUILD = Gauge(
+    "undertone_build_info",
+    "Always 1; the labels say what runs",
+    ("version", "model", "calibration", "rules"),
+    registry=REGISTRY,
+)
 
 
 def _commit_age() -> float:

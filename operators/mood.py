@@ -2,7 +2,7 @@
 
     A(t) = sum w_i s_i 2^(-(t - t_i) / H)    B(t) = sum w_i 2^(-(t - t_i) / H)    S(t) = A / (B + kappa)
 
-(section 9.2 of the mission anchors). kappa pulls towards 0, so one message cannot read as -1; B is the evidence.
+(docs/formulas.md, "Level"). kappa pulls towards 0, so one message cannot read as -1; B is the evidence.
 Between messages only decay acts, so a mood drifts back to 0 and never away from it.
 """
 

@@ -1,7 +1,7 @@
 """Numbers that the formulas use, in one frozen struct whose version every result row names.
 
-The formulas are those of `trajectory.py` and `session.py`. Change a number and change `version` with it: rows
-computed with different numbers must stay tellable apart.
+The formulas are in docs/formulas.md. Change a number and change `version` with it: rows computed with different
+numbers must stay tellable apart.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from operators.records import TAGS, Escalation, Feedback, Progress, Rejected, Scored, SessionUpdate, Turn
+from operators.records import TAGS, Escalation, Feedback, Origin, Progress, Rejected, Scored, SessionUpdate, Turn
 
 Row = tuple[Any, ...]
 
@@ -73,17 +73,25 @@ def tags_of(flags: int) -> tuple[str, ...]:
     return _TAG_SETS[flags]
 
 
+def place_of(origin: Origin) -> str:
+    """Where a record is, in one word: the Kafka key of its dead letter, and of the mark that it was sent again.
+
+    >>> place_of(Origin(topic="undertone.events", partition=3, offset=7, broker_ms=0))
+    'undertone.events:3:7'
+    """
+    return f"{origin.topic}:{origin.partition}:{origin.offset}"
+
+
 def dead_letter_id(rejected: Rejected) -> str:
     """Return the identity of a dead letter; a record that the same stage refuses twice gets the same identity.
 
-    >>> from operators.records import Origin, Reason
+    >>> from operators.records import Reason
     >>> dead_letter_id(
     ...     Rejected(stage="decode", reason=Reason.EMPTY, origin=Origin(topic="t", partition=0, offset=7, broker_ms=0))
     ... )
     't:0:7:decode'
     """
-    origin = rejected.origin
-    return f"{origin.topic}:{origin.partition}:{origin.offset}:{rejected.stage}"
+    return f"{place_of(rejected.origin)}:{rejected.stage}"
 
 
 def scored_version(record: Scored) -> int:

@@ -1,6 +1,6 @@
 """Trend of the score: a weighted line through the latest points, with its 90 % interval and a class.
 
-See section 9.3 of the mission anchors; the class names and cut points are those of Genesys.
+docs/formulas.md, "Trend"; the names and cut points of the classes are those of Genesys Cloud.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Slope(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) -> Slope | None:
-    """Weighted least squares of s on t over the trailing window, per minute (section 9.3).
+    """Weighted least squares of s on t over the trailing window, per minute.
 
     beta = sum w (t - t')(s - s') / sum w (t - t')^2, where t' and s' are weighted means; its variance comes from the
     residuals with n - 2 degrees of freedom. None with fewer than `least` points, or when all have the same time.
@@ -79,7 +79,7 @@ def fit_slope(points: Sequence[Point], now_ms: int, window_ms: int, least: int) 
 
 
 def classify_trend(slope: Slope | None, window_ms: int, parameters: Parameters) -> Trend:
-    """Classify the trend by half the change over the window (section 9.3, Genesys cut points).
+    """Classify the trend by half the change over the window (Genesys cut points).
 
     `not_calculated` with fewer than six points, or when the interval contains 0.
 

@@ -1,8 +1,7 @@
 """Fold a customer's scores into slope, shift, volatility and change points, one message at a time in event order.
 
 Scores and weights are integers in units of 1e-4 on input (see `entry.py`); results are rounded to 1e-4. Each formula
-has its own function, which cites the definition that it implements (section 9 of the mission anchors: Genesys cut
-points for the trend, one-sided CUSUM of Page 1954).
+has its own function; docs/formulas.md has them all, with their sources.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
 
 
 def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) -> tuple[float, bool]:
-    """One-sided CUSUM: C <- max(0, C + (base - s) - slack); above the limit it alarms and restarts at 0 (section 9.3).
+    """One-sided CUSUM: C <- max(0, C + (base - s) - slack); above the limit it alarms and restarts at 0 (Page 1954).
 
     >>> step_cusum(0.5, score=-0.9, base=0.0, parameters=Parameters())
     (0.0, True)
@@ -137,7 +136,7 @@ def step_cusum(cusum: float, score: float, base: float, parameters: Parameters) 
 
 
 def volatility(trajectory: Trajectory) -> float:
-    """Mean absolute successive difference, sum |s_i - s_(i-1)| / (n - 1), in [0, 2] (section 9.3).
+    """Mean absolute successive difference, sum |s_i - s_(i-1)| / (n - 1), in [0, 2].
 
     >>> volatility(Trajectory(scored=3, moved=16000))
     0.8

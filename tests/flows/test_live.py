@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -68,6 +69,33 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     assert "undertone.customer" in outputs["recovery store"], "the states of the customers are in it"
     assert "undertone_rows_written_total" in page
     assert leaks(outputs, used) == {}
+
+
+def test_a_start_says_what_runs_and_where_it_begins(tmp_path: Path, mock_cluster: MockCluster) -> None:
+    brokers = prepared(mock_cluster)
+    sent = send(brokers, traffic.generate(seed=SEED, customers=2, start=days_ago(1), minutes=5))
+    secret = "a secret that nobody must see"
+    for first in (True, False):
+        with LiveJob(brokers, tmp_path, {"UNDERTONE_CUSTOMER_SECRET": secret}) as job:
+            job.wait_for("undertone_records_read_total", sent if first else 0)
+            page = job.metrics()
+            assert job.drain() == 0
+
+    started = [line.partition(" ") for line in job.log.splitlines() if " undertone.start: " in line]
+    what = "undertone.start: undertone 0.1.0, process 0 of 1, model fake-1, calibration cal-66a3b2b365, rules default/2"
+    assert [line for _, _, line in started] == [f"{what}, state in {tmp_path}/state"] * 2
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time, _, _ in started)
+    fresh, resumed = [line for line in job.log.splitlines() if " undertone.kafka: reads " in line]
+    assert "undertone.events[0]@0 (new), " in fresh
+    assert "undertone.feedback[0]@0 (new)" in fresh
+    assert "(new)" not in resumed
+    positions = sum(map(int, re.findall(r"events\[\d\]@(\d+)", resumed)))
+    assert positions == sent
+    assert (
+        'undertone_build_info{calibration="cal-66a3b2b365",model="fake-1",rules="default/2",version="0.1.0"} 1.0'
+        in page
+    )
+    assert secret not in job.log
 
 
 def test_a_downtime_neither_cuts_sessions_nor_makes_the_backlog_late(tmp_path: Path, mock_cluster: MockCluster) -> None:

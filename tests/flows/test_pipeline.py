@@ -22,6 +22,7 @@ from flows import pipeline as graph
 from flows.ending import root_cause
 from flows.intake import TooManyRejectsError
 from flows.pipeline import Ends, pipeline
+from flows.redrive import place
 from flows.settings import Settings
 from infra.traffic import generate
 from operators.clickhouse_sink import ClickHouseSink
@@ -223,6 +224,12 @@ def test_dead_letters_of_one_topic_spread_over_all_partitions_and_a_replay_finds
     assert once == again
     assert len({key for key, _ in once}) == 100
     assert min(spread[part] for part in range(4)) > 10
+
+
+def test_a_dead_letter_and_the_mark_that_its_record_was_sent_again_have_one_key() -> None:
+    ((_, letter),) = graph.dead_letters([rejected(7)])
+
+    assert letter.key == place(rejected(7).origin) == b"undertone.events:0:7"
 
 
 def test_a_run_of_nothing_but_rejects_stops_the_job(tmp_path: Path) -> None:

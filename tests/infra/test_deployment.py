@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from flows import __version__
 from flows.settings import OTHER_READERS, PREFIX, Settings
 from infra.launch import Plan, check
 
@@ -109,6 +111,12 @@ def test_images_are_pinned_and_the_broker_is_the_one_that_is_tested() -> None:
     assert {container["image"] for container in containers} == {images["job"], images["migrate"]}
 
 
+def test_the_version_is_the_same_everywhere() -> None:
+    named = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert named is not None
+    assert {named[1], SERVICES["job"]["image"].partition(":")[2]} == {__version__}
+
+
 def test_what_runs_on_has_a_health_check_and_nobody_waits_for_one_that_is_not_there() -> None:
     checked = {name for name, service in SERVICES.items() if "healthcheck" in service}
     assert checked == SERVICES.keys() - ONE_OFF
@@ -132,13 +140,26 @@ def test_a_stop_leaves_time_to_drain() -> None:
 
 def test_the_topics_that_are_made_are_those_of_the_settings() -> None:
     (script,) = SERVICES["topics"]["command"]
-    made = dict(re.findall(r"(undertone\.\w+):(\d+)", script))
+    made = {name: (count, days) for name, count, days in re.findall(r"(undertone\.\w+):(\d+):(\d+)", script)}
     settings = Settings()
     own = {settings.escalation_topic, settings.dead_letter_topic, settings.feedback_topic}
     assert made.keys() == {*settings.topic_list(), *own}
     page = (ROOT / "docs" / "data-engineers.md").read_text()
-    suggested = dict(re.findall(r"\| `(undertone\.\w+)` \|.*\| (\d+) partition", page))
-    assert made == suggested
+    suggested = re.findall(r"\| `(undertone\.\w+)` \|.*\| (\d+) partitions?, (\d+) days \|", page)
+    assert made == {name: (partitions, days) for name, partitions, days in suggested}
+
+
+def test_the_script_that_makes_the_topics_asks_for_partitions_retention_and_the_brokers_time() -> None:
+    (script,) = SERVICES["topics"]["command"]
+    script = script.replace("$$", "$").replace("/opt/kafka/bin/kafka-topics.sh", "echo")
+
+    asked = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert len(asked) == 4
+    assert asked[2].endswith(
+        "--topic undertone.dead_letters --partitions 4 --config retention.ms=2592000000"
+        " --config message.timestamp.type=LogAppendTime"
+    )
 
 
 def test_what_is_mounted_exists_and_is_read_only() -> None:

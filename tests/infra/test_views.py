@@ -1,5 +1,6 @@
 """What the views say: each thing once, as it stands, through replays, revisions, retractions and erasure."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO, TextIOWrapper
@@ -147,6 +148,25 @@ def test_an_escalation_keeps_what_raised_it_and_shows_where_it_stands(empty: Cli
         ("e-2", 1),
         ("e-3", 1),
     ]
+
+
+def test_an_escalation_is_of_the_conversation_that_raised_it(empty: Client) -> None:
+    raised = escalation(1, interaction_id="chat-1", channel="chat", family="mood")
+    cleared = replace(
+        raised, version=2, transition="cleared", state="resolved", interaction_id="call-2", channel="voice", family="x"
+    )
+    put(empty, "escalations", cleared)
+    put(empty, "escalations", raised)
+
+    assert rows(empty, "SELECT interaction_id, channel, family, status FROM undertone.v_escalations") == [
+        ("chat-1", "chat", "mood", "resolved")
+    ]
+
+
+def test_no_view_picks_one_of_several_values_by_chance(client: Client) -> None:
+    views = rows(client, "SELECT name, as_select FROM system.tables WHERE database = 'undertone' AND engine = 'View'")
+
+    assert [name for name, select in views if re.search(r"\bany(Last)?\(", select)] == []
 
 
 def test_feedback_acknowledges_resolves_and_judges(empty: Client) -> None:

@@ -23,6 +23,10 @@ BOUNDED_LABELS = {
     "route",
     "family",
     "measure",
+    "version",
+    "model",
+    "calibration",
+    "rules",
     "le",
 }
 

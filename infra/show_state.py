@@ -1,0 +1,68 @@
+"""What the job knows of one customer, as JSON: `python -m infra.show_state 00f3a9c2d4e5b601`.
+
+Reads the newest snapshot in the state folder, also while the job runs. A snapshot holds numbers, times and ids; it
+holds no text. `python -m infra.clickhouse key` gives the key of a customer whose id is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from flows.pipeline import FLOW_ID, STEP_CUSTOMER
+from flows.settings import Settings, SettingsError
+from operators import snapshots
+
+STEP = f"{FLOW_ID}.{STEP_CUSTOMER}"
+
+
+def newest(recovery: Path, customer_key: int) -> bytes | None:
+    """Newest snapshot of the customer; None when the job does not know the customer."""
+    found: list[tuple[int, bytes | None]] = []
+    for path in sorted(recovery.glob("*.sqlite3")):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+            found += store.execute(
+                "SELECT snap_epoch, ser_change FROM snaps WHERE step_id = ? AND state_key = ?",
+                (STEP, str(customer_key)),
+            )
+    _, change = max(found, default=(0, None), key=lambda row: row[0])
+    return None if change is None else bytes(pickle.loads(change))  # noqa: S301 - the job's own file
+
+
+def named(value: object) -> object:
+    """The same with the names of the fields, which the snapshot leaves out."""
+    if isinstance(value, msgspec.Struct):
+        return {field: named(getattr(value, field)) for field in value.__struct_fields__}
+    return [named(item) for item in value] if isinstance(value, tuple) else value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; 0 when the customer was found, 1 when not, 2 when the question is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.show_state",
+        description="Show what the job knows of one customer, as JSON. UNDERTONE_STATE_DIR names the state folder.",
+    )
+    parser.add_argument("customer_key", type=lambda text: int(text, 16), help="16 hex digits, as in escalations")
+    key = parser.parse_args(argv).customer_key
+    try:
+        blob = newest(Settings.from_env(os.environ).state_dir / "recovery", key)
+    except (SettingsError, sqlite3.Error) as error:
+        print(f"infra.show_state: {error}", file=sys.stderr)
+        return 2
+    if blob is None:
+        print("infra.show_state: the state folder does not know this customer", file=sys.stderr)
+        return 1
+    print(msgspec.json.format(msgspec.json.encode(named(snapshots.load(blob)))).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -71,6 +71,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     resumed: bool = False
     """True when the recovery store has run before: a partition it does not know is new, and read from its beginning."""
     batch: int = 500
+    """Records that one poll of all partitions of the process may bring: the engine hands them on as one."""
     credit: int = 20_000
     """Records of a partition in one epoch."""
     epoch_ms: int = 0
@@ -108,6 +109,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._stream_ms = 0
         self._at_end = False
         self._emitted_ms = 0
+        self._batch = max(1, source.options.batch // len(source.list_parts()))
         self._credit = source.options.credit
         self._empty = False
         self._closing: float | None = None
@@ -119,7 +121,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     @kept
     def next_batch(self) -> list[Raw | StreamTime]:
-        """Whatever is there, at most `batch` records, and the stream time every 200 ms."""
+        """Whatever is there, at most this partition's share of `batch` records, and the stream time every 200 ms."""
         if self._source.stop():
             raise StopIteration
         if self._closing is not None:
@@ -147,7 +149,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._source.heard_of(self._max_ms)
 
     def _poll(self) -> list[Message]:
-        room = min(self._source.options.batch, self._credit)
+        room = min(self._batch, self._credit)
         messages = self._consumer.consume(room, 0) if room > 0 else []
         if self._fatal is not None:
             raise KafkaSourceError(f"{self._name()}: {explain(self._fatal)}")

@@ -44,6 +44,24 @@ def test_no_more_than_the_credit_is_read_in_one_epoch(mock_cluster: MockCluster)
     assert len(reader.raws) == 40
 
 
+def test_the_partitions_of_a_process_share_one_batch(mock_cluster: MockCluster) -> None:
+    """The engine scores what all of them bring at once: with a batch each, that grew with their number."""
+    topic = fresh_topic(mock_cluster, partitions=4)
+    for partition in range(4):
+        fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 50, partition)
+    for batch, each in ((20, 5), (3, 1)):
+        source = source_of(mock_cluster, topic, options=ReadOptions(batch=batch))
+        readers = [Reader(source, part) for part in source.list_parts()]
+        brought: list[int] = []
+        for reader in readers:
+            before = 0
+            while before < 50:
+                reader.until_read(before + 1)
+                brought.append(len(reader.raws) - before)
+                before = len(reader.raws)
+        assert max(brought) == each
+
+
 def test_progress_is_told_once_after_each_committed_epoch(mock_cluster: MockCluster) -> None:
     topic = fresh_topic(mock_cluster)
     fill(mock_cluster.bootstrap_servers, topic, [event(n) for n in range(50)])

@@ -108,7 +108,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         source.heard_of(self._max_ms)
         self._stream_ms = 0
         self._at_end = False
-        self._emitted_ms = 0
+        self._emitted_step = 0
         self._batch = max(1, source.options.batch // len(source.list_parts()))
         self._credit = source.options.credit
         self._empty = False
@@ -174,7 +174,10 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     def _stream_time(self) -> list[StreamTime]:
         now = self._source.clock()
-        if now - self._emitted_ms < STREAM_INTERVAL_MS:
+        # By steps of the clock, not by its difference: a clock that is set back does not silence the partition, and
+        # the partitions of a process emit together.
+        step = now // STREAM_INTERVAL_MS
+        if step == self._emitted_step:
             return []
         high = self._high()
         caught_up = self._heard_ms > 0 and (self._at_end or 0 <= high <= self._offset)
@@ -183,7 +186,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._report(0 if self._at_end else max(high - self._offset, 0))
         if not self._stream_ms:
             return []
-        self._emitted_ms = now
+        self._emitted_step = step
         progress, self._progress = self._progress, None
         return [
             StreamTime(

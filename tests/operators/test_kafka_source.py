@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import NewPartitions
 from infra.embedded_kafka import MockCluster
 from infra.kafka.broker import KafkaBroker
 from operators import metrics
+from operators.clock import now_ms
 from operators.kafka_client import KafkaSourceError, silence_us
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw
@@ -124,6 +125,18 @@ def test_stream_time_is_event_time_while_lagging_and_the_clock_once_caught_up(mo
     reader.until_caught_up()
     last = reader.times[-1]
     assert START_2026_MS + 60_000 < last.stream_ms <= source.clock()
+
+
+def test_a_clock_that_is_set_back_does_not_silence_stream_time(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(30)])
+    behind_ms = 0
+    reader = Reader(source_of(mock_cluster, topic, clock=lambda: now_ms() - behind_ms), f"0-{topic}")
+    reader.until_caught_up()
+    before, heard = reader.times[-1].stream_ms, len(reader.times)
+    behind_ms = 3_600_000
+    reader.poll()
+    assert [time.stream_ms for time in reader.times[heard:]] == [before]
 
 
 def test_recorded_traffic_brings_its_own_time_and_is_over_when_it_rests(mock_cluster: MockCluster) -> None:

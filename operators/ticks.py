@@ -48,6 +48,7 @@ class Timers:
         self._armed: dict[str, int] = {}
         self._streams: dict[str, int] = {}
         self._partitions = 0
+        self._caught_up: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._armed)
@@ -65,6 +66,8 @@ class Timers:
         self._partitions = time.partitions
         before = self._streams.get(time.partition_key, time.stream_ms)
         self._streams[time.partition_key] = max(before, time.stream_ms)
+        if time.caught_up:
+            self._caught_up.add(time.partition_key)
 
     @property
     def stream_ms(self) -> int | None:
@@ -78,6 +81,13 @@ class Timers:
         """Whether a deadline has come that was not fired yet."""
         now = self.stream_ms
         return now is not None and bool(self._heap) and self._heap[0][0] <= now
+
+    def has_caught_up(self) -> bool:
+        """Whether each partition was once read to its end since the start, and all that was due by then was fired.
+
+        Whatever an earlier run of the live job has read or fired, this one then has too.
+        """
+        return 0 < self._partitions <= len(self._caught_up) and not self.overdue
 
     def due(self, limit: int = 1_000) -> list[str]:
         """Disarm and return at most `limit` keys whose deadline has come, earliest first."""

@@ -19,7 +19,9 @@ from infra.embedded_kafka import MockCluster
 from infra.traffic.people import person
 from operators.clickhouse_sink import ClickHouseSink
 from operators.clock import now_ms
+from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource
+from operators.records import StreamTime
 from operators.ticks import Timers, routes
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
 from tests.flows.test_pipeline import SETTINGS
@@ -102,6 +104,17 @@ def test_every_part_of_the_job_goes_by_one_number_of_processes() -> None:
     assert ends.source.options.routes == routes(3)
     assert ends.source.options.epoch_ms > 0
     assert len(ends.store.list_parts()) == 3
+
+
+def test_a_replay_is_over_once_live_traffic_was_read_to_its_end_and_never_for_recorded_traffic() -> None:
+    timers = Timers()
+    live, recorded = (parts.make_ends(Settings(recorded_idle=idle), timers, lambda: False) for idle in (0.0, 1.0))
+    sinks = [live.escalations, live.dead_letters, recorded.escalations, recorded.dead_letters]
+    read = StreamTime(partition_key="0-undertone.events", partitions=1, stream_ms=1, caught_up=True)
+
+    assert [isinstance(sink, KafkaSink) and sink.is_replay_over() for sink in sinks] == [False] * 4
+    timers.advance(read)
+    assert [isinstance(sink, KafkaSink) and sink.is_replay_over() for sink in sinks] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from operators.records import StreamTime, Tick
 from operators.ticks import Timers, routes, ticks
 
 
-def stream(partition: str, ms: int, of: int = 1, routed_over: int = 1) -> StreamTime:
-    return StreamTime(partition_key=partition, partitions=of, stream_ms=ms, caught_up=False, routes=routed_over)
+def stream(partition: str, ms: int, of: int = 1, routed_over: int = 1, *, caught_up: bool = False) -> StreamTime:
+    return StreamTime(partition_key=partition, partitions=of, stream_ms=ms, caught_up=caught_up, routes=routed_over)
 
 
 def test_nothing_is_due_before_every_partition_was_heard_of() -> None:
@@ -54,6 +54,22 @@ def test_many_due_keys_come_in_portions() -> None:
         timers.arm(str(number), number)
     timers.advance(stream("0-t", 100))
     assert [len(timers.due(10)) for _ in range(4)] == [10, 10, 5, 0]
+
+
+def test_a_replay_is_over_once_every_partition_was_read_to_its_end_and_all_that_was_due_has_fired() -> None:
+    timers = Timers()
+    timers.arm("a", 10)
+    assert not timers.has_caught_up()
+    timers.advance(stream("0-t", 100, of=2, caught_up=True))
+    timers.advance(stream("1-t", 100, of=2))
+    timers.due()
+    assert not timers.has_caught_up()
+    timers.arm("b", 10)
+    timers.advance(stream("0-t", 110, of=2))
+    timers.advance(stream("1-t", 110, of=2, caught_up=True))
+    assert not timers.has_caught_up()
+    timers.due()
+    assert timers.has_caught_up()
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 100)), max_size=40), st.lists(st.integers(0, 120)))

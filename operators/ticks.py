@@ -66,6 +66,8 @@ class Timers:
         self._partitions = time.partitions
         before = self._streams.get(time.partition_key, time.stream_ms)
         self._streams[time.partition_key] = max(before, time.stream_ms)
+        if time.progress is not None:  # a process without partitions of its own learns it here alone
+            metrics.COMMITTED.set(time.progress.committed_ms / 1000)
         if time.caught_up:
             self._caught_up.add(time.partition_key)
 

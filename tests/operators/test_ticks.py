@@ -10,8 +10,11 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource, cluster_main
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from operators.records import StreamTime, Tick
+from operators import metrics
+from operators.clock import now_ms
+from operators.records import Progress, StreamTime, Tick
 from operators.ticks import Timers, routes, ticks
 
 
@@ -83,6 +86,16 @@ def test_a_key_fires_when_due_and_not_before(armed: list[tuple[str, int]], times
         fired.update(timers.due())
     expected = {key for key, due_ms in armed if due_ms <= now} if times else set()
     assert fired == expected
+
+
+def test_a_process_that_reads_no_partition_still_learns_when_an_epoch_was_committed() -> None:
+    """Else its age of the last epoch grows for ever, and the alert on it is false."""
+    progress = Progress(topic="t", partition=0, committed_ms=now_ms() - 3_000, position=1, end_offset=1, stream_ms=100)
+    metrics.COMMITTED.set(0)
+    Timers().advance(replace(stream("0-t", 100), progress=progress))
+    age = metrics.REGISTRY.get_sample_value("undertone_last_epoch_age_seconds")
+    assert age is not None
+    assert 3.0 <= age < 60.0
 
 
 def test_ticks_carry_stream_time() -> None:

@@ -146,7 +146,8 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._end = max(self._end, cast(int, message.offset()) + 1)
         metrics.PUBLISHED.labels(self._topic).inc()
         if broker_ms:
-            metrics.ESCALATION_LATENCY.observe(time.time() - broker_ms / 1000)
+            # Clocks differ: a negative latency would make the histogram's sum fall.
+            metrics.ESCALATION_LATENCY.observe(max(0.0, time.time() - broker_ms / 1000))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -159,7 +159,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         payload, offset = message.value(), cast(int, message.offset())
         self._offset = offset + 1
         self._at_end = False
-        origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=message.timestamp()[1])
+        broker_ms = max(0, message.timestamp()[1])  # -1 without one
+        origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=broker_ms)
         return Raw(payload=payload, origin=origin)
 
     def _consider(self, error: KafkaError, message: Message) -> None:

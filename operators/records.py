@@ -56,7 +56,7 @@ class Origin(Record, frozen=True, kw_only=True):
     partition: int
     offset: int
     broker_ms: int
-    """Kafka's own timestamp of the record; latency is measured from here."""
+    """Kafka's timestamp of the record, from which latency is measured; 0 when it has none."""
 
 
 class Raw(Record, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from confluent_kafka import Producer
 
 from infra.embedded_kafka import MockCluster
 from infra.mortal import bound
+from operators import metrics
+from operators.clock import now_ms
 from operators.kafka_client import KafkaSourceError
 from operators.kafka_sink import EPOCHS_TO_FORGET, KafkaSink, KafkaSinkError, Outgoing
 from tests.kafka_traffic import PATIENCE_SECONDS, count, fill, fresh_topic, identities, read_all
@@ -111,6 +113,17 @@ def test_what_no_replay_brings_is_forgotten_once_it_is_over(mock_cluster: MockCl
     is_over = True
     held = [part.snapshot() for _ in range(EPOCHS_TO_FORGET)]
     assert held == [(1, 1)] * (EPOCHS_TO_FORGET - 1) + [(1, 3)]
+
+
+def test_a_record_that_kafka_dates_after_our_clock_has_no_negative_latency(mock_cluster: MockCluster) -> None:
+    def told(sample: str) -> float:
+        return metrics.REGISTRY.get_sample_value(f"undertone_escalation_latency_seconds_{sample}") or 0.0
+
+    part = part_of(mock_cluster, fresh_topic(mock_cluster))
+    before = told("count"), told("sum")
+    part.write_batch([Outgoing(identity="1", payload=b"x", broker_ms=now_ms() + 60_000)])
+    part.snapshot()
+    assert (told("count"), told("sum")) == (before[0] + 1, before[1])
 
 
 def test_records_of_other_writers_are_passed_over(mock_cluster: MockCluster) -> None:

@@ -19,7 +19,7 @@ from operators import metrics
 from operators.clock import now_ms
 from operators.kafka_client import KafkaSourceError, silence_us
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
-from operators.records import Raw
+from operators.records import Origin, Raw
 from tests.kafka_traffic import FAST, Reader, event, fill, fresh_topic
 
 FETCH = 1
@@ -125,6 +125,15 @@ def test_stream_time_is_event_time_while_lagging_and_the_clock_once_caught_up(mo
     reader.until_caught_up()
     last = reader.times[-1]
     assert START_2026_MS + 60_000 < last.stream_ms <= source.clock()
+
+
+def test_a_record_without_a_timestamp_has_none_rather_than_one_before_1970(mock_cluster: MockCluster) -> None:
+    class Undated:
+        value, offset, timestamp = staticmethod(lambda: b"x"), staticmethod(lambda: 7), staticmethod(lambda: (0, -1))
+
+    topic = fresh_topic(mock_cluster)
+    part: Any = Reader(source_of(mock_cluster, topic), f"0-{topic}").partition
+    assert part._read(Undated()).origin == Origin(topic=topic, partition=0, offset=7, broker_ms=0)
 
 
 def test_a_clock_that_is_set_back_does_not_silence_stream_time(mock_cluster: MockCluster) -> None:

@@ -328,14 +328,20 @@ class StreamTime(Record, frozen=True, kw_only=True):
     ended_ms: int = 0
     """When it ended the last of them, by the wall clock."""
 
-    def routed(self) -> list[tuple[str, StreamTime]]:
+
+class StreamTimes(Record, frozen=True, kw_only=True):
+    """What one poll of all partitions of a process told of time, on its way to every worker: one item, however many."""
+
+    times: tuple[StreamTime, ...]
+
+    def routed(self) -> list[tuple[str, StreamTimes]]:
         """Copies for the keyed step, under keys that no customer has and that sort after every customer's.
 
         >>> time = StreamTime(partition_key="0-events", partitions=1, stream_ms=0, caught_up=True, routes=2)
-        >>> [key for key, _ in time.routed()]
+        >>> [key for key, _ in StreamTimes(times=(time,)).routed()]
         ['~0', '~1']
         """
-        return [(f"~{route}", self) for route in range(self.routes)]
+        return [(f"~{route}", self) for route in range(max(time.routes for time in self.times))]
 
 
 class Turn(Record, frozen=True, gc=False):

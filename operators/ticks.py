@@ -1,7 +1,8 @@
 """Timers of the keyed step: a heap of deadlines in event time, and the ticks that tell what is due.
 
 Stream time comes in band: the Kafka source puts a `StreamTime` behind the records that it was computed from, the
-flow spreads it over enough keys that every worker gets one (`routes`), and the keyed step hands it to `Timers`.
+flow gathers those of one poll and spreads them over enough keys that every worker gets them (`routes`), and the keyed
+step hands them to `Timers`.
 So time never overtakes the records: a worker that hears of 12:00 has had every record that was read before. Time
 stands still until each partition was heard of, and is that of the slowest one. Ticks go the same way, behind the next
 stream time: a source of their own would have an epoch clock of its own (docs/decisions/0007-one-epoch-clock.md).

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from operators import metrics
 from operators.clock import now_ms
-from operators.records import Progress, StreamTime, Tick
+from operators.records import Progress, StreamTime, StreamTimes, Tick
 from operators.ticks import Timers, routes, ticks
 
 
@@ -122,7 +122,7 @@ class _EachWorkerKeeps(op.StatefulBatchLogic[Any, int, None]):
 def test_routed_stream_time_reaches_every_worker(workers: int) -> None:
     threads: list[tuple[str, int]] = []
     flow = Dataflow("routes")
-    time = stream("0-t", 1, routed_over=routes(workers))
+    time = StreamTimes(times=(stream("0-t", 1, routed_over=routes(workers)),))
     times = op.flat_map("spread", op.input("in", flow, TestingSource([time])), lambda item: item.routed())
     op.output("out", op.stateful_batch("keyed", times, lambda _state: _EachWorkerKeeps()), TestingSink(threads))
     cluster_main(flow, [], 0, worker_count_per_proc=workers)

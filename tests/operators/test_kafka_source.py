@@ -148,6 +148,22 @@ def test_a_clock_that_is_set_back_does_not_silence_stream_time(mock_cluster: Moc
     assert [time.stream_ms for time in reader.times[heard:]] == [before]
 
 
+@pytest.mark.parametrize(("count", "looked_at"), [(0, []), (1, [0]), (17, [0, 16]), (40, [0, 16, 32, 39])])
+def test_event_time_is_taken_from_every_16th_record_and_the_last_each_once(
+    mock_cluster: MockCluster, count: int, looked_at: list[int]
+) -> None:
+    topic = fresh_topic(mock_cluster)
+    seen: list[int] = []
+
+    def note(payload: bytes | None) -> None:
+        seen.append(int(payload or b""))
+
+    part: Any = Reader(source_of(mock_cluster, topic, event_time=note), f"0-{topic}").partition
+    origin = Origin(topic=topic, partition=0, offset=0, broker_ms=0)
+    part._note_event_time([Raw(payload=b"%d" % number, origin=origin) for number in range(count)])
+    assert seen == looked_at
+
+
 def test_recorded_traffic_brings_its_own_time_and_is_over_when_it_rests(mock_cluster: MockCluster) -> None:
     topic = fresh_topic(mock_cluster, partitions=2)
     fill(mock_cluster.bootstrap_servers, topic, [event(100)])

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -108,6 +110,18 @@ def _commit_age() -> float:
 
 
 COMMIT_AGE.set_function(_commit_age)
+
+
+def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
+    """Observe many values at a fraction of the cost of one after the other, which takes two locks for each."""
+    ordered = sorted(values)
+    counted = 0
+    for bucket, bound in zip(histogram._buckets, histogram._upper_bounds, strict=True):
+        within = bisect_right(ordered, bound)
+        if within > counted:
+            bucket.inc(within - counted)
+        counted = within
+    histogram._sum.inc(sum(ordered))
 
 
 def start_server(host: str, port: int) -> None:

@@ -25,7 +25,9 @@ from operators.kafka_client import (
     LOG,
     LOGIN_ERRORS,
     KafkaSourceError,
+    PartitionsAddedError,
     client_config,
+    count_partitions,
     explain,
     list_partitions,
     open_client,
@@ -48,6 +50,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "fetch.message.max.bytes": 1_048_576,
     "queued.max.messages.kbytes": 4096,
     "isolation.level": "read_committed",
+    "topic.metadata.refresh.interval.ms": 60_000,
 }
 _OURS: Final[dict[str, Any]] = {
     # Anything else would silently jump over records when retention has passed our position.
@@ -100,6 +103,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._fatal: KafkaError | None = None
         self._last_error: KafkaError | None = None
         self._heard_ms = 0
+        self._of_topic = self._found = source.partitions_of(topic)
         self._consumer = open_client(
             Consumer, {**source.config, "error_cb": self._on_error, "stats_cb": self._on_stats}
         )
@@ -153,6 +157,11 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         messages = self._consumer.consume(room, 0) if room > 0 else []
         if self._fatal is not None:
             raise KafkaSourceError(f"{self._name()}: {explain(self._fatal)}")
+        if self._found > self._of_topic:
+            raise PartitionsAddedError(
+                f"Kafka topic {self._topic} has {self._found} partitions, {self._of_topic} when the job started:"
+                " started anew, it reads them all"
+            )
         return messages
 
     def _read(self, message: Message) -> Raw:
@@ -304,6 +313,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._fatal = error
 
     def _on_stats(self, stats: str) -> None:
+        self._found = count_partitions(stats, self._topic)
         silence = silence_us(stats, self._topic, self._partition)
         if silence is not None:
             self._heard_ms = max(self._heard_ms, self._source.clock() - silence // 1000)
@@ -360,6 +370,10 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         if not self._parts:
             self._parts = list_partitions(self.config, self._topics)
         return self._parts
+
+    def partitions_of(self, topic: str) -> int:
+        """Count the partitions of a topic as of the start."""
+        return sum(split_part_key(part)[0] == topic for part in self.all_parts())
 
     @kept
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:

@@ -17,7 +17,7 @@ from infra.embedded_kafka import MockCluster
 from infra.kafka.broker import KafkaBroker
 from operators import metrics
 from operators.clock import now_ms
-from operators.kafka_client import KafkaSourceError, silence_us
+from operators.kafka_client import KafkaSourceError, PartitionsAddedError, silence_us
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Origin, Raw
 from tests.kafka_traffic import FAST, Reader, event, fill, fresh_topic
@@ -262,6 +262,18 @@ def test_a_partition_that_was_added_is_read_from_its_beginning(kafka_broker: Kaf
     second = run_until(kafka_broker, topic, tmp_path, 2, ReadOptions(start="latest", resumed=True))
     assert [raw.payload for raw in first] == [event(1)]
     assert sorted(raw.payload or b"" for raw in second) == [event(2), event(3)]
+
+
+def test_a_partition_that_is_added_while_the_job_runs_makes_it_start_anew(kafka_broker: KafkaBroker) -> None:
+    """Its records would wait unseen, without a lag, until somebody restarts the job."""
+    topic = fresh_topic(kafka_broker, partitions=2)
+    often = {**FAST, "topic.metadata.refresh.interval.ms": "500"}
+    reader = Reader(source_of(kafka_broker, topic, settings=often), f"1-{topic}")
+    reader.until_caught_up()
+    admin = kafka_broker.admin()
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    with pytest.raises(PartitionsAddedError, match=f"topic {topic} has 3 partitions, 2 when the job started"):
+        reader.until(lambda: False)
 
 
 def test_each_committed_epoch_is_a_sign_of_life_and_a_drain_replays_nothing(

@@ -85,6 +85,11 @@ def recovery_store(settings: Settings) -> Path:
     return folder
 
 
+def recovery_size(folder: Path) -> int:
+    """Bytes of a recovery store; its rows cannot be counted, as a second SQLite in the process would undo its locks."""
+    return sum(path.stat().st_size for path in folder.glob("*.sqlite3"))
+
+
 def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
     """Assemble source and sinks of one process."""
     # Recorded traffic is not over when it was read to its end: its sessions close later.

@@ -100,6 +100,11 @@ COMMIT_AGE = Gauge(
 )
 OPEN_SESSIONS = Gauge("undertone_open_sessions", "Sessions that this process holds open", registry=REGISTRY)
 TIMERS = Gauge("undertone_timers", "Customers whose timer is armed in this process", registry=REGISTRY)
+RECOVERY_SIZE = Gauge(
+    "undertone_recovery_store_bytes",
+    "Size of the recovery store on disk, told by the first process; a drain and a start end its growth",
+    registry=REGISTRY,
+)
 
 _STARTED: Final = time.time()
 

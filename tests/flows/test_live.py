@@ -25,6 +25,7 @@ from operators.records import StreamTime
 from operators.ticks import Timers, routes
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
 from tests.flows.test_pipeline import SETTINGS
+from tests.metrics_page import total
 from tests.oracle import expected, stub_parts
 from tests.outputs import files_text, leaks, table_texts, topic_text
 from tests.store_reader import ROOT, comparable, dump, tables
@@ -68,6 +69,7 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     assert "[CARD]" in outputs["scored_events"]
     assert "undertone.customer" in outputs["recovery store"], "the states of the customers are in it"
     assert "undertone_rows_written_total" in page
+    assert total([page], "undertone_recovery_store_bytes") > 0
     assert leaks(outputs, used) == {}
 
 

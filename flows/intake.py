@@ -22,10 +22,16 @@ from operators.score import score
 from operators.utterance import accept
 
 Accepted = Scored | Feedback | Rejected | StreamTime
+REFUSED = 8
+"""When the model has refused so many texts since it last scored one, it is not the texts."""
 
 
 class TooManyRejectsError(RuntimeError):
     """Nothing but rejects for longer than the limit. The message tells the last reason and where it was."""
+
+
+class ScorerError(RuntimeError):
+    """The model does not work. Holds no text."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +47,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Intake:
     """Callable step for `flat_map_batch`.
 
-    Its only state is the length of the present run of rejects and, for the metrics alone, how late scores were spread.
+    Its only state is the length of the present run of rejects, that of texts which the model refused, and, for the
+    drift metric only, the distribution of recent scores.
     """
 
     def __init__(
@@ -58,13 +65,16 @@ class Intake:
         self._now_ms = now_ms
         self._drift = drift
         self._reject_run = 0
+        self._refusals = 0
+        self._last_refusal = ""
+        self._has_scored = False
 
     def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
         """Decode, clean, redact and score one batch; order within a partition is kept."""
         now_ms = self._now_ms()
         read = [self._read(item, now_ms) if isinstance(item, Raw) else item for item in batch]
         utterances = [item for item in read if isinstance(item, Utterance)]
-        scored = iter(score(utterances, self._scorer, self._policy.languages, self._now_ms, self._scored))
+        scored = iter(self._score(utterances))
         accepted: list[Accepted] = [next(scored) if isinstance(item, Utterance) else item for item in read]
         self._watch(accepted)
         return accepted
@@ -81,8 +91,25 @@ class Intake:
             acoustic_allowed=self._policy.acoustic_allowed,
         )
 
+    def _score(self, utterances: Sequence[Utterance]) -> list[Scored | Rejected]:
+        """Score; stop when the model refuses text after text, be it one a batch. Records without text do not count."""
+        self._has_scored = False
+        results = score(
+            utterances, self._scorer, self._policy.languages, self._now_ms, self._scored, self._refused_by_model
+        )
+        if self._has_scored:
+            self._refusals = 0
+        elif self._refusals >= REFUSED:
+            raise ScorerError(f"the model refuses every text, {self._refusals} in a row: {self._last_refusal}")
+        return results
+
+    def _refused_by_model(self, error: Exception) -> None:
+        self._refusals += 1
+        self._last_refusal = type(error).__name__
+
     def _scored(self, utterances: Sequence[Utterance], scores: Scores) -> None:
         """Count what the model scored; show how far customers' final words are from what it was calibrated on."""
+        self._has_scored = True
         for spoken_on, count in Counter(one.channel for one in utterances).items():
             metrics.SCORED.labels(spoken_on).inc(count)
         if self._drift:

@@ -21,7 +21,7 @@ from bytewax.run import cli_main
 
 from flows import ending
 from flows.announce import announce, log_to_stderr
-from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_store
+from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_size, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
 from infra.state_folder import lock
@@ -83,13 +83,16 @@ def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
+    recovery = recovery_store(settings)
+    if process_id == 0:
+        metrics.RECOVERY_SIZE.set_function(lambda: recovery_size(recovery))
     calm_collector()
     cli_main(
         flow,
         process_id=process_id if addresses else None,
         addresses=list(addresses) or None,
         epoch_interval=timedelta(seconds=settings.epoch),
-        recovery_config=RecoveryConfig(str(recovery_store(settings))),
+        recovery_config=RecoveryConfig(str(recovery)),
     )
 
 

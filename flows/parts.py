@@ -132,8 +132,19 @@ def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
     )
 
 
+def recovery_size(folder: Path) -> int:
+    """Bytes of a recovery store; its rows cannot be counted, as a second SQLite in the process would undo its locks."""
+    return sum(path.stat().st_size for path in folder.glob("*.sqlite3"))
+
+
 def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
     """Assemble source and sinks of one process."""
+    # Recorded traffic is not over when it was read to its end: its sessions close later.
+    is_replay_over = (lambda: False) if settings.recorded_idle else timers.has_caught_up
+
+    def kafka_sink(topic: str) -> KafkaSink:
+        return KafkaSink(settings.brokers, topic, settings=settings.kafka, is_replay_over=is_replay_over)
+
     return Ends(
         source=KafkaSource(
             settings.brokers,
@@ -155,8 +166,8 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
             epochs=timers.epochs,
         ),
         store=make_store(settings, process_id=process_id),
-        escalations=KafkaSink(settings.brokers, settings.escalation_topic, settings=settings.kafka),
-        dead_letters=KafkaSink(settings.brokers, settings.dead_letter_topic, settings=settings.kafka),
+        escalations=kafka_sink(settings.escalation_topic),
+        dead_letters=kafka_sink(settings.dead_letter_topic),
     )
 
 

@@ -31,7 +31,18 @@ from operators.customer_state import CustomerReducer
 from operators.escalation import alert_of
 from operators.kafka_sink import Outgoing
 from operators.last_words import kept
-from operators.records import Escalation, Feedback, Progress, Raw, Rejected, Scored, SessionUpdate, StreamTime, Turn
+from operators.records import (
+    Escalation,
+    Feedback,
+    Progress,
+    Raw,
+    Rejected,
+    Scored,
+    SessionUpdate,
+    StreamTime,
+    StreamTimes,
+    Turn,
+)
 from operators.score import to_message
 from operators.ticks import Timers, ticks
 
@@ -92,16 +103,15 @@ def pipeline(
 def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int], timers: Timers) -> list[tuple[str, Any]]:
     """Route messages and answers to alerts to their customer, stream time to every worker, ticks to who is due."""
     out: list[tuple[str, Any]] = []
-    time_passed = False
+    times: list[StreamTime] = []
     for item in batch:
         if isinstance(item, Scored):
             out.append((str(item.utterance.customer_key), to_message(item, keyword_bits)))
         elif isinstance(item, StreamTime):
-            out += item.routed()
-            time_passed = True
+            times.append(item)
         elif isinstance(item, Feedback) and (named := alert_of(item.escalation_id)) is not None:
             out.append((str(named[0]), item))
-    return out + ticks(timers) if time_passed else out
+    return [*out, *StreamTimes(times=tuple(times)).routed(), *ticks(timers)] if times else out
 
 
 _TABLE_OF: dict[type, str] = {

@@ -147,14 +147,15 @@ class _Redrive:
         self._out.flush(self._settings.dead_letter_topic)
 
     def _read_to_the_end(self, parts: Sequence[str]) -> Iterator[Message]:
-        self._consumer.assign([TopicPartition(*split_part_key(part), OFFSET_BEGINNING) for part in parts])
-        ended = 0
-        while ended < len(parts):
+        places = [TopicPartition(*split_part_key(part), OFFSET_BEGINNING) for part in parts]
+        self._consumer.assign(places)
+        unread = {place.partition for place in places}
+        while unread:
             message = self._poll(self._settings.dead_letter_topic)
-            if message is None:
-                ended += 1
-            else:
+            if message.error() is None:
                 yield message
+            else:  # told again each time that the job has written one more, so the ends cannot just be counted
+                unread.discard(cast(int, message.partition()))
 
     def _send_again(self, origin: Origin) -> str:
         record = self._fetch(origin)
@@ -181,19 +182,17 @@ class _Redrive:
             return None
         self._consumer.assign([where])
         message = self._poll(origin.topic)
-        # Compaction leaves gaps: the next record then comes in place of the one asked for.
-        return message if message is not None and message.offset() == origin.offset else None
+        # Compaction leaves gaps: the next record, or the end, then comes in place of the one asked for.
+        return message if message.error() is None and message.offset() == origin.offset else None
 
-    def _poll(self, topic: str) -> Message | None:
-        """The next record; None at the end of a partition."""
+    def _poll(self, topic: str) -> Message:
+        """The next record, or the end of a partition, which is a message with an error."""
         message = self._consumer.poll(POLL_SECONDS)
         if message is None:
             raise KafkaSourceError(f"Kafka sent nothing of topic {topic} for {POLL_SECONDS:.0f} s")
         error = message.error()
-        if error is None:
+        if error is None or error.code() == KafkaError._PARTITION_EOF:
             return message
-        if error.code() == KafkaError._PARTITION_EOF:
-            return None
         raise KafkaException(error)
 
 

@@ -78,8 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     credit: Count = 20_000
     """Messages a source partition may read in one epoch."""
     batch: Annotated[int, Meta(ge=1, le=5000)] = 100
-    """Messages of a partition polled at once. All of a poll are scored before any goes on: more is little faster, but
-    makes the first of them wait for the last."""
+    """Messages that a process polls at once; its partitions share them, each gets one at least. A poll is scored as a
+    whole before results are emitted, so a larger batch adds latency and little throughput."""
     flush_interval: Seconds = 0.5
     """Seconds after which buffered rows are written to ClickHouse between snapshots."""
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 9464

@@ -14,12 +14,12 @@ from bytewax.operators import StatefulBatchLogic
 from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
 from operators.last_words import kept
-from operators.records import Escalation, Feedback, Message, SessionUpdate, StreamTime, Tick, Turn
+from operators.records import Escalation, Feedback, Message, SessionUpdate, StreamTimes, Tick, Turn
 from operators.snapshots import AtRest
 from operators.ticks import Timers
 
 Output = Turn | SessionUpdate | Escalation
-Input = Message | Feedback | Tick | StreamTime
+Input = Message | Feedback | Tick | StreamTimes
 
 
 class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
@@ -52,8 +52,9 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         """Fold the values in; DISCARD once the customer is forgotten."""
         outputs: list[Output] = []
         for value in values:
-            if isinstance(value, StreamTime):
-                self._timers.advance(value)
+            if isinstance(value, StreamTimes):
+                for time in value.times:
+                    self._timers.advance(time)
                 continue
             self._unpack()
             if isinstance(value, Message):

@@ -32,6 +32,10 @@ class KafkaSourceError(RuntimeError):
     """The topics cannot be read, or not without loss. The message says which and what to do."""
 
 
+class PartitionsAddedError(RuntimeError):
+    """A topic has got more partitions since the start. The next start reads them from their beginning."""
+
+
 class KafkaSettingsError(KafkaSourceError):
     """A librdkafka setting is wrong, and no other attempt helps. The message names its variable, never a value."""
 
@@ -195,6 +199,8 @@ class _Statistics(msgspec.Struct):
     topics: dict[str, _Topic] = {}
 
 
+_UNASSIGNED: Final = "-1"
+"""Where librdkafka keeps records that have no partition yet."""
 _STATISTICS: Final = msgspec.json.Decoder(_Statistics)
 
 
@@ -207,3 +213,13 @@ def silence_us(statistics: str | bytes, topic: str, partition: int) -> int | Non
     leader = known.topics.get(topic, _Topic()).partitions.get(str(partition), _Partition()).leader
     idle = [b.rxidle for b in known.brokers.values() if b.nodeid == leader >= 0 and b.rxidle >= 0]
     return min(idle, default=None)
+
+
+def count_partitions(statistics: str | bytes, topic: str) -> int:
+    """How many partitions the client knows a topic to have; it asks again every `topic.metadata.refresh.interval.ms`.
+
+    >>> count_partitions('{"topics": {"t": {"partitions": {"-1": {}, "0": {}, "1": {}}}}}', "t")
+    2
+    """
+    known = _STATISTICS.decode(statistics).topics.get(topic, _Topic())
+    return sum(number != _UNASSIGNED for number in known.partitions)

@@ -9,7 +9,7 @@ come, not at the end of the epoch: a crash may publish what is then replayed, bu
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 from zlib import crc32
 
@@ -33,6 +33,8 @@ IDENTITY_HEADER: Final = "id"
 SETTLE_SECONDS: Final = 1.0
 SCAN_LIMIT: Final = 500_000
 DELIVERY_SECONDS: Final = 30.0
+EPOCHS_TO_FORGET: Final = 3
+"""Epochs from the end of a replay until its last records have come here, whichever process sends them."""
 _PRODUCER: Final[dict[str, Any]] = {
     "linger.ms": 2,
     "compression.type": "lz4",
@@ -73,6 +75,8 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._partition = partition
         self._failure: KafkaError | None = None
         self._in_flight = 0
+        self._is_replay_over = sink.is_replay_over
+        self._epochs_left = EPOCHS_TO_FORGET
         self._published, self._end = sink.scan(topic, partition, None if state is None else state[1])
 
     @kept
@@ -96,8 +100,16 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._raise_failure()
         if self._in_flight:
             raise KafkaSinkError(f"{self._name()}: {self._in_flight} records are not acknowledged")
+        self._forget()
         # What was found on the way up but not replayed yet may still come, even after the next crash.
         return (1, min(self._published.values(), default=self._end))
+
+    def _forget(self) -> None:
+        """Once the replay is over, forget what it did not bring, or every later start would read it again."""
+        if self._published and self._is_replay_over():
+            self._epochs_left -= 1
+            if self._epochs_left == 0:
+                self._published.clear()
 
     def _send(self, item: Outgoing) -> None:
         deadline = time.monotonic() + DELIVERY_SECONDS
@@ -134,7 +146,8 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._end = max(self._end, cast(int, message.offset()) + 1)
         metrics.PUBLISHED.labels(self._topic).inc()
         if broker_ms:
-            metrics.ESCALATION_LATENCY.observe(time.time() - broker_ms / 1000)
+            # Clocks differ: a negative latency would make the histogram's sum fall.
+            metrics.ESCALATION_LATENCY.observe(max(0.0, time.time() - broker_ms / 1000))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -153,6 +166,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
         settings: librdkafka settings passed through.
         settle_seconds: How long after a crash a request of the dead process may still arrive at the broker.
         scan_limit: At most so many of the newest records of a partition are compared with a replay.
+        is_replay_over: True once everything that was read before this start has been read again.
     """
 
     def __init__(
@@ -163,7 +177,9 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
         settings: Mapping[str, str] | None = None,
         settle_seconds: float = SETTLE_SECONDS,
         scan_limit: int = SCAN_LIMIT,
+        is_replay_over: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.is_replay_over = is_replay_over
         self._producer_config = {**producer_config(brokers, _PRODUCER, settings or {}), **_PRODUCER_OURS}
         self._scanner_config = {**client_config(brokers, {}, settings or {}), **_SCANNER_OURS}
         self._topic = topic

@@ -25,7 +25,9 @@ from operators.kafka_client import (
     LOG,
     LOGIN_ERRORS,
     KafkaSourceError,
+    PartitionsAddedError,
     client_config,
+    count_partitions,
     explain,
     list_partitions,
     open_client,
@@ -48,6 +50,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "fetch.message.max.bytes": 1_048_576,
     "queued.max.messages.kbytes": 4096,
     "isolation.level": "read_committed",
+    "topic.metadata.refresh.interval.ms": 60_000,
 }
 _OURS: Final[dict[str, Any]] = {
     # Anything else would silently jump over records when retention has passed our position.
@@ -71,6 +74,7 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     resumed: bool = False
     """True when the recovery store has run before: a partition it does not know is new, and read from its beginning."""
     batch: int = 500
+    """Records that one poll of all partitions of the process may bring: the engine hands them on as one."""
     credit: int = 20_000
     """Records of a partition in one epoch."""
     epoch_ms: int = 0
@@ -99,6 +103,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._fatal: KafkaError | None = None
         self._last_error: KafkaError | None = None
         self._heard_ms = 0
+        self._of_topic = self._found = source.partitions_of(topic)
         self._consumer = open_client(
             Consumer, {**source.config, "error_cb": self._on_error, "stats_cb": self._on_stats}
         )
@@ -108,7 +113,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         source.heard_of(self._max_ms)
         self._stream_ms = 0
         self._at_end = False
-        self._emitted_ms = 0
+        self._emitted_step = 0
+        self._batch = max(1, source.options.batch // len(source.list_parts()))
         self._credit = source.options.credit
         self._empty = False
         self._closing: float | None = None
@@ -120,7 +126,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     @kept
     def next_batch(self) -> list[Raw | StreamTime]:
-        """Whatever is there, at most `batch` records, and the stream time every 200 ms."""
+        """Whatever is there, at most this partition's share of `batch` records, and the stream time every 200 ms."""
         if self._source.stop():
             raise StopIteration
         if self._closing is not None:
@@ -138,9 +144,9 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         return [*raws, *self._stream_time()]
 
     def _note_event_time(self, raws: list[Raw]) -> None:
-        """Look at some records only: to know a little less than the greatest event time closes nothing too early."""
+        """Look at every 16th record and the last: an estimate below the true maximum can only delay closing."""
         latest_ms = self._source.clock() + MAX_AHEAD_MS
-        for raw in (*raws[::STAMP_EVERY], *raws[-1:]):
+        for raw in (*raws[:-1:STAMP_EVERY], *raws[-1:]):
             event_ms = self._source.event_time(raw.payload)
             if event_ms is not None and self._max_ms < event_ms <= latest_ms:
                 self._max_ms = event_ms
@@ -148,17 +154,23 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._source.heard_of(self._max_ms)
 
     def _poll(self) -> list[Message]:
-        room = min(self._source.options.batch, self._credit)
+        room = min(self._batch, self._credit)
         messages = self._consumer.consume(room, 0) if room > 0 else []
         if self._fatal is not None:
             raise KafkaSourceError(f"{self._name()}: {explain(self._fatal)}")
+        if self._found > self._of_topic:
+            raise PartitionsAddedError(
+                f"Kafka topic {self._topic} has {self._found} partitions, {self._of_topic} when the job started:"
+                " started anew, it reads them all"
+            )
         return messages
 
     def _read(self, message: Message) -> Raw:
         payload, offset = message.value(), cast(int, message.offset())
         self._offset = offset + 1
         self._at_end = False
-        origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=message.timestamp()[1])
+        broker_ms = max(0, message.timestamp()[1])  # -1 without one
+        origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=broker_ms)
         return Raw(payload=payload, origin=origin)
 
     def _consider(self, error: KafkaError, message: Message) -> None:
@@ -173,7 +185,10 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     def _stream_time(self) -> list[StreamTime]:
         now = self._source.clock()
-        if now - self._emitted_ms < STREAM_INTERVAL_MS:
+        # By steps of the clock, not by its difference: a clock that is set back does not silence the partition, and
+        # the partitions of a process emit together.
+        step = now // STREAM_INTERVAL_MS
+        if step == self._emitted_step:
             return []
         high = self._high()
         caught_up = self._heard_ms > 0 and (self._at_end or 0 <= high <= self._offset)
@@ -182,7 +197,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._report(0 if self._at_end else max(high - self._offset, 0))
         if not self._stream_ms:
             return []
-        self._emitted_ms = now
+        self._emitted_step = step
         progress, self._progress = self._progress, None
         return [
             StreamTime(
@@ -299,6 +314,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             self._fatal = error
 
     def _on_stats(self, stats: str) -> None:
+        self._found = count_partitions(stats, self._topic)
         silence = silence_us(stats, self._topic, self._partition)
         if silence is not None:
             self._heard_ms = max(self._heard_ms, self._source.clock() - silence // 1000)
@@ -356,6 +372,10 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         if not self._parts:
             self._parts = list_partitions(self.config, self._topics)
         return self._parts
+
+    def partitions_of(self, topic: str) -> int:
+        """Count the partitions of a topic as of the start."""
+        return sum(split_part_key(part)[0] == topic for part in self.all_parts())
 
     @kept
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:

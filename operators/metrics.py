@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 import time
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -98,6 +100,11 @@ COMMIT_AGE = Gauge(
 )
 OPEN_SESSIONS = Gauge("undertone_open_sessions", "Sessions that this process holds open", registry=REGISTRY)
 TIMERS = Gauge("undertone_timers", "Customers whose timer is armed in this process", registry=REGISTRY)
+RECOVERY_SIZE = Gauge(
+    "undertone_recovery_store_bytes",
+    "Size of the recovery store on disk, told by the first process; a drain and a start end its growth",
+    registry=REGISTRY,
+)
 
 _STARTED: Final = time.time()
 PROCESS_START = Gauge(
@@ -120,6 +127,18 @@ def _commit_age() -> float:
 
 
 COMMIT_AGE.set_function(_commit_age)
+
+
+def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
+    """Observe many values at a fraction of the cost of one after the other, which takes two locks for each."""
+    ordered = sorted(values)
+    counted = 0
+    for bucket, bound in zip(histogram._buckets, histogram._upper_bounds, strict=True):
+        within = bisect_right(ordered, bound)
+        if within > counted:
+            bucket.inc(within - counted)
+        counted = within
+    histogram._sum.inc(sum(ordered))
 
 
 def start_server(host: str, port: int) -> None:

@@ -56,7 +56,7 @@ class Origin(Record, frozen=True, kw_only=True):
     partition: int
     offset: int
     broker_ms: int
-    """Kafka's own timestamp of the record; latency is measured from this time."""
+    """Kafka's timestamp of the record, from which latency is measured; 0 when it has none."""
 
 
 class Raw(Record, frozen=True, kw_only=True):
@@ -328,14 +328,20 @@ class StreamTime(Record, frozen=True, kw_only=True):
     ended_ms: int = 0
     """Wall-clock time at which the partition ended its last epoch."""
 
-    def routed(self) -> list[tuple[str, StreamTime]]:
+
+class StreamTimes(Record, frozen=True, kw_only=True):
+    """What one poll of all partitions of a process told of time, on its way to every worker: one item, however many."""
+
+    times: tuple[StreamTime, ...]
+
+    def routed(self) -> list[tuple[str, StreamTimes]]:
         """Return copies for the keyed step, under keys that no customer has and that sort after all customer keys.
 
         >>> time = StreamTime(partition_key="0-events", partitions=1, stream_ms=0, caught_up=True, routes=2)
-        >>> [key for key, _ in time.routed()]
+        >>> [key for key, _ in StreamTimes(times=(time,)).routed()]
         ['~0', '~1']
         """
-        return [(f"~{route}", self) for route in range(self.routes)]
+        return [(f"~{route}", self) for route in range(max(time.routes for time in self.times))]
 
 
 class Turn(Record, frozen=True, gc=False):

@@ -22,18 +22,14 @@ END_MARKS = 2
 """Tokens that every text has: where it begins and ends."""
 ABSTAIN_BELOW = 0.45
 """Floor under confidence x ASR confidence; the bundle's own abstention, without the ASR's part, comes on top."""
-REFUSED = 8
-"""When a batch of so many texts is refused, each of them alone too, it is not the texts."""
 LABELS: tuple[Polarity, Polarity, Polarity] = ("negative", "neutral", "positive")
 NO_TAGS = (0.0,) * len(TAGS)
 _BITS = 1 << np.arange(len(TAGS))
 
 Watch = Callable[[Sequence[Utterance], Scores], None]
 """Shown what the model said of which utterances."""
-
-
-class ScorerError(RuntimeError):
-    """The model does not work. Holds no text."""
+OnRefused = Callable[[Exception], None]
+"""Shown why the model could not take a text."""
 
 
 def score(
@@ -42,17 +38,19 @@ def score(
     languages: frozenset[str],
     now_ms: Callable[[], int],
     watch: Watch | None = None,
+    on_refused: OnRefused | None = None,
 ) -> list[Scored | Rejected]:
     """Score a batch, in order; what the model cannot take alone is rejected, the rest goes on.
 
     `languages` are the primary subtags the model knows ("en"); a message that names another language is kept
-    and its `skipped` says so. An unnamed language is taken to be known. `watch` sees what the model said.
+    and its `skipped` says so. An unnamed language is taken to be known. `watch` sees what the model said,
+    `on_refused` each error of a text that was rejected.
     """
     utterances = [_in_known_language(utterance, languages) for utterance in utterances]
     chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance)]
     results: list[Scored | Rejected | None] = [None] * len(utterances)
     if chosen:
-        scored = _score_all([utterances[index] for index in chosen], scorer, now_ms, watch)
+        scored = _score_all([utterances[index] for index in chosen], scorer, now_ms, watch, on_refused)
         for index, result in zip(chosen, scored, strict=True):
             results[index] = result
     return [
@@ -108,21 +106,24 @@ def _to_be_scored(utterance: Utterance) -> bool:
 
 
 def _score_all(
-    utterances: Sequence[Utterance], scorer: Scorer, now_ms: Callable[[], int], watch: Watch | None
+    utterances: Sequence[Utterance],
+    scorer: Scorer,
+    now_ms: Callable[[], int],
+    watch: Watch | None,
+    on_refused: OnRefused | None,
 ) -> list[Scored | Rejected]:
     texts = [utterance.text for utterance in utterances]
     channels = [utterance.channel for utterance in utterances]
     try:
         scores = scorer.score(texts, channels)
     except Exception as error:  # ONNX Runtime raises types of its own
-        if len(utterances) == 1:
-            origin = utterances[0].origin
-            return [Rejected(stage="score", reason=Reason.NOT_SCORABLE, origin=origin, field="text")]
-        # One text that the runtime refuses must not cost its neighbours their scores.
-        results = [result for one in utterances for result in _score_all([one], scorer, now_ms, watch)]
-        if len(results) >= REFUSED and all(isinstance(result, Rejected) for result in results):
-            raise ScorerError(f"the model refuses every text of {len(results)}: {type(error).__name__}") from None
-        return results
+        if len(utterances) > 1:
+            # One text that the runtime refuses must not cost its neighbours their scores.
+            return [result for one in utterances for result in _score_all([one], scorer, now_ms, watch, on_refused)]
+        if on_refused:
+            on_refused(error)
+        origin = utterances[0].origin
+        return [Rejected(stage="score", reason=Reason.NOT_SCORABLE, origin=origin, field="text")]
     scored_ms = now_ms()
     if watch:
         watch(utterances, scores)

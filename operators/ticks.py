@@ -1,7 +1,8 @@
 """Timers of the keyed step: a heap of deadlines in event time, and the ticks that tell what is due.
 
 Stream time comes in band: the Kafka source puts a `StreamTime` behind the records that it was computed from, the
-flow spreads it over enough keys that every worker gets one (`routes`), and the keyed step hands it to `Timers`.
+flow gathers those of one poll and spreads them over enough keys that every worker gets them (`routes`), and the keyed
+step hands them to `Timers`.
 So time never overtakes the records: a worker that hears of 12:00 has had every record that was read before. Time
 stands still until each partition was heard of, and is that of the slowest one. Ticks go the same way, behind the next
 stream time: a source of their own would have an epoch clock of its own (docs/decisions/0007-one-epoch-clock.md).
@@ -48,6 +49,7 @@ class Timers:
         self._armed: dict[str, int] = {}
         self._streams: dict[str, int] = {}
         self._partitions = 0
+        self._caught_up: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._armed)
@@ -65,6 +67,10 @@ class Timers:
         self._partitions = time.partitions
         before = self._streams.get(time.partition_key, time.stream_ms)
         self._streams[time.partition_key] = max(before, time.stream_ms)
+        if time.progress is not None:  # a process without partitions of its own learns it here alone
+            metrics.COMMITTED.set(time.progress.committed_ms / 1000)
+        if time.caught_up:
+            self._caught_up.add(time.partition_key)
 
     @property
     def stream_ms(self) -> int | None:
@@ -78,6 +84,13 @@ class Timers:
         """Whether a deadline has come that was not fired yet."""
         now = self.stream_ms
         return now is not None and bool(self._heap) and self._heap[0][0] <= now
+
+    def has_caught_up(self) -> bool:
+        """Whether each partition was once read to its end since the start, and all that was due by then was fired.
+
+        Whatever an earlier run of the live job has read or fired, this one then has too.
+        """
+        return 0 < self._partitions <= len(self._caught_up) and not self.overdue
 
     def due(self, limit: int = 1_000) -> list[str]:
         """Disarm and return at most `limit` keys whose deadline has come, earliest first."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.intake import Intake, Policy
+from flows.intake import REFUSED, Intake, Policy, ScorerError
 from flows.parts import make_intake
 from flows.settings import Settings
 from models.bundle import DEFAULT, read_config
@@ -19,7 +19,7 @@ from operators import metrics
 from operators.identity import Identity
 from operators.records import Raw, Rejected, Scored
 from operators.rows import TABLES
-from operators.score import ScorerError, to_message
+from operators.score import to_message
 from tests.operators.wire import NOW_MS, ORIGIN, payload
 
 CALM = "where is my parcel"
@@ -183,6 +183,23 @@ def test_a_model_that_refuses_everything_stops_the_job_and_one_text_does_not() -
 
     assert [isinstance(outcome, Scored) for outcome in outcomes] == [text == CALM for text in texts]
     assert all(isinstance(outcome, Rejected) for outcome in broken(batch[:7]))
-    with pytest.raises(ScorerError, match="the model refuses every text of 48: ValueError") as told:
+    with pytest.raises(ScorerError, match="the model refuses every text, 55 in a row: ValueError") as told:
         broken(batch)
     assert "poison" not in str(told.value)
+
+
+def test_a_model_that_refuses_one_text_at_a_time_stops_the_job_too() -> None:
+    """Bot messages and opened conversations between them never meet the model, so they do not show that it works."""
+    intake = Intake(POLICY, Identity("key", "eu"), Refusing("poison"), lambda: NOW_MS)
+    poison = Raw(payload=payload(text="poison"), origin=ORIGIN)
+    unscored = [
+        Raw(payload=payload(speaker="bot"), origin=ORIGIN),
+        Raw(payload=payload(kind="opened", text=None), origin=ORIGIN),
+    ]
+    for _ in range(REFUSED - 1):
+        intake([poison, *unscored])
+    intake(raws("customer", CALM, count=1))
+    for _ in range(REFUSED - 1):
+        intake([poison, *unscored])
+    with pytest.raises(ScorerError, match=f"{REFUSED} in a row: ValueError"):
+        intake([poison])

@@ -21,10 +21,13 @@ from infra.state_folder import lock
 from infra.traffic.people import person
 from operators.clickhouse_sink import PARTITIONS, ClickHouseSink
 from operators.clock import now_ms
+from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource
+from operators.records import StreamTime
 from operators.ticks import Timers, routes
 from tests.flows.job import TOPICS, LiveJob, read_topic, send
 from tests.flows.test_pipeline import SETTINGS
+from tests.metrics_page import total
 from tests.oracle import expected, stub_parts
 from tests.outputs import files_text, leaks, table_texts, topic_text
 from tests.store_reader import ROOT, comparable, dump, tables
@@ -68,6 +71,7 @@ def test_no_personal_data_leaves_by_any_way(tmp_path: Path, mock_cluster: MockCl
     assert "[CARD]" in outputs["scored_events"]
     assert "undertone.customer" in outputs["recovery store"], "the states of the customers are in it"
     assert "undertone_rows_written_total" in page
+    assert total([page], "undertone_recovery_store_bytes") > 0
     assert leaks(outputs, used) == {}
 
 
@@ -137,6 +141,17 @@ def test_there_are_no_more_processes_than_the_store_sink_has_partitions() -> Non
     assert Settings.from_env({"UNDERTONE_PROCESSES": str(PARTITIONS)}).processes == PARTITIONS
     with pytest.raises(SettingsError, match="UNDERTONE_PROCESSES"):
         Settings.from_env({"UNDERTONE_PROCESSES": str(PARTITIONS + 1)})
+
+
+def test_a_replay_is_over_once_live_traffic_was_read_to_its_end_and_never_for_recorded_traffic() -> None:
+    timers = Timers()
+    live, recorded = (parts.make_ends(Settings(recorded_idle=idle), timers, lambda: False) for idle in (0.0, 1.0))
+    sinks = [live.escalations, live.dead_letters, recorded.escalations, recorded.dead_letters]
+    read = StreamTime(partition_key="0-undertone.events", partitions=1, stream_ms=1, caught_up=True)
+
+    assert [isinstance(sink, KafkaSink) and sink.is_replay_over() for sink in sinks] == [False] * 4
+    timers.advance(read)
+    assert [isinstance(sink, KafkaSink) and sink.is_replay_over() for sink in sinks] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -21,16 +21,16 @@ from msgspec.structs import replace
 from flows import pipeline as graph
 from flows.ending import root_cause
 from flows.intake import TooManyRejectsError
-from flows.pipeline import Ends, pipeline
+from flows.pipeline import Ends, keyed, pipeline
 from flows.redrive import place
 from flows.settings import Settings
 from infra.traffic import generate
 from operators.clickhouse_sink import ClickHouseSink
 from operators.kafka_sink import KafkaSink, Outgoing
-from operators.records import Feedback, Origin, Raw, StreamTime
+from operators.records import Feedback, Origin, Raw, StreamTime, StreamTimes
 from operators.row_store import MemoryStore
 from operators.rows import TABLES
-from operators.ticks import Timers
+from operators.ticks import Timers, routes
 from tests.oracle import Expected, expected, final_rows, stub_parts
 from tests.samples import ONE_OF_EACH, rejected
 
@@ -190,6 +190,19 @@ def with_answers(records: Sequence[Raw], told: Expected) -> list[Raw]:
         origin = Origin(topic=SETTINGS.feedback_topic, partition=0, offset=number, broker_ms=at_ms)
         out.insert(bisect([raw.origin.broker_ms for raw in out], at_ms), Raw(payload=payload, origin=origin))
     return out
+
+
+def test_the_times_of_all_partitions_travel_as_one_item_a_route() -> None:
+    """One for each of them made the broadcast grow with partitions times workers."""
+    times = [
+        StreamTime(partition_key=f"{number}-t", partitions=9, stream_ms=number, caught_up=False, routes=routes(2))
+        for number in range(9)
+    ]
+
+    spread = keyed(times, lambda _: 0, Timers())
+
+    assert [key for key, _ in spread] == [f"~{route}" for route in range(routes(2))]
+    assert all(item == StreamTimes(times=tuple(times)) for _, item in spread)
 
 
 def with_time(records: Sequence[Raw]) -> list[Raw | StreamTime]:

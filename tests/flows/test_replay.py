@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from msgspec.structs import replace
 
 from flows import redrive as redriving
@@ -198,6 +198,40 @@ def test_a_run_that_dies_has_marked_no_record_that_the_topic_lacks(monkeypatch: 
         done = redrive(settings, frozenset(), dry_run=False)
         assert done == {"sent again": 3, "sent again by an earlier run": 2}
         assert redrive(settings, frozenset(), dry_run=False) == {"sent again by an earlier run": 5}
+
+
+def test_every_partition_of_letters_is_read_while_the_job_writes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka tells the end of a partition once more for each letter that the job adds to it meanwhile."""
+    with MockCluster(TOPICS) as cluster:
+        settings = Settings(brokers=cluster.bootstrap_servers)
+        send(settings.brokers, traffic.bulk(seed=1, n=3, customers=3))
+        letters = [
+            msgspec.json.encode(rejected_at(raw.origin)) for raw in read_topic(settings.brokers, "undertone.events")
+        ]
+        for partition in (0, 1):
+            fill(settings.brokers, settings.dead_letter_topic, letters[partition : partition + 1], partition)
+
+        class SlowSecondPartition(Consumer):
+            """Partition 1 answers only after the end of partition 0 was told twice."""
+
+            def assign(self, partitions: list[TopicPartition]) -> None:
+                super().assign(partitions)
+                self.ends, self.slow = 0, [place for place in partitions if place.partition == 1]
+                if len(partitions) == 2:
+                    self.pause(self.slow)
+
+            def poll(self, timeout: float = -1) -> Message | None:
+                message = super().poll(timeout)
+                if message is not None and message.error() is not None:
+                    self.ends += 1
+                    if self.ends == 1:
+                        fill(settings.brokers, settings.dead_letter_topic, letters[2:], partition=0)
+                    else:
+                        self.resume(self.slow)
+                return message
+
+        monkeypatch.setattr(redriving, "Consumer", SlowSecondPartition)
+        assert redrive(settings, frozenset(), dry_run=True) == {"would be sent again": 3}
 
 
 def rejected_at(origin: Origin) -> Rejected:

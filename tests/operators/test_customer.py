@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from operators import metrics
 from operators.customer import CustomerLogic, Output
 from operators.parameters import DAY
-from operators.records import Message, StreamTime, Tick
+from operators.records import Message, StreamTime, StreamTimes, Tick
 from operators.snapshots import SnapshotError
 from operators.ticks import Timers, ticks
 from tests.operators.customers import DEFAULT_RULES, contents, escalations, live, reducer, sessions
@@ -34,7 +34,8 @@ class Worker:
 
     def pass_time(self, stream_ms: int) -> list[Output]:
         """Stream time reaches a point, and what is due is told."""
-        self.logic.on_batch([StreamTime(partition_key="0-events", partitions=1, stream_ms=stream_ms, caught_up=False)])
+        time = StreamTime(partition_key="0-events", partitions=1, stream_ms=stream_ms, caught_up=False)
+        self.logic.on_batch([StreamTimes(times=(time,))])
         outputs: list[Output] = []
         while not self.is_gone and (due := ticks(self.timers)):
             for _, tick in due:

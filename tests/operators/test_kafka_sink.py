@@ -17,8 +17,10 @@ from confluent_kafka import Producer
 
 from infra.embedded_kafka import MockCluster
 from infra.mortal import bound
+from operators import metrics
+from operators.clock import now_ms
 from operators.kafka_client import KafkaSourceError
-from operators.kafka_sink import KafkaSink, KafkaSinkError, Outgoing
+from operators.kafka_sink import EPOCHS_TO_FORGET, KafkaSink, KafkaSinkError, Outgoing
 from tests.kafka_traffic import PATIENCE_SECONDS, count, fill, fresh_topic, identities, read_all
 
 PRODUCE = 0
@@ -95,6 +97,33 @@ def test_only_the_newest_records_are_compared_with_a_replay(mock_cluster: MockCl
     part.snapshot()
     sink = KafkaSink(mock_cluster.bootstrap_servers, topic, settle_seconds=0.0, scan_limit=2)
     assert sink.scan(topic, 0, None) == ({"3": 3, "4": 4}, 5)
+
+
+def test_what_no_replay_brings_is_forgotten_once_it_is_over(mock_cluster: MockCluster) -> None:
+    """A start from `latest` after a lost state folder, for one: the tail would be read again at each later start."""
+    topic = fresh_topic(mock_cluster)
+    first = part_of(mock_cluster, topic)
+    first.write_batch(outgoing(3))
+    first.snapshot()
+    is_over = False
+    sink = KafkaSink(mock_cluster.bootstrap_servers, topic, settle_seconds=0.0, is_replay_over=lambda: is_over)
+    part = sink.build_part("out", f"0-{topic}", None)
+    part.write_batch(outgoing(1))
+    assert [part.snapshot() for _ in range(EPOCHS_TO_FORGET)] == [(1, 1)] * EPOCHS_TO_FORGET
+    is_over = True
+    held = [part.snapshot() for _ in range(EPOCHS_TO_FORGET)]
+    assert held == [(1, 1)] * (EPOCHS_TO_FORGET - 1) + [(1, 3)]
+
+
+def test_a_record_that_kafka_dates_after_our_clock_has_no_negative_latency(mock_cluster: MockCluster) -> None:
+    def told(sample: str) -> float:
+        return metrics.REGISTRY.get_sample_value(f"undertone_escalation_latency_seconds_{sample}") or 0.0
+
+    part = part_of(mock_cluster, fresh_topic(mock_cluster))
+    before = told("count"), told("sum")
+    part.write_batch([Outgoing(identity="1", payload=b"x", broker_ms=now_ms() + 60_000)])
+    part.snapshot()
+    assert (told("count"), told("sum")) == (before[0] + 1, before[1])
 
 
 def test_records_of_other_writers_are_passed_over(mock_cluster: MockCluster) -> None:

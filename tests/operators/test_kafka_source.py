@@ -16,9 +16,10 @@ from confluent_kafka.cimpl import NewPartitions
 from infra.embedded_kafka import MockCluster
 from infra.kafka.broker import KafkaBroker
 from operators import metrics
-from operators.kafka_client import KafkaSourceError, silence_us
+from operators.clock import now_ms
+from operators.kafka_client import KafkaSourceError, PartitionsAddedError, silence_us
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
-from operators.records import Raw
+from operators.records import Origin, Raw
 from tests.kafka_traffic import FAST, Reader, event, fill, fresh_topic
 
 FETCH = 1
@@ -42,6 +43,24 @@ def test_no_more_than_the_credit_is_read_in_one_epoch(mock_cluster: MockCluster)
     reader.partition.snapshot()
     reader.until_read(40)
     assert len(reader.raws) == 40
+
+
+def test_the_partitions_of_a_process_share_one_batch(mock_cluster: MockCluster) -> None:
+    """The engine scores what all of them bring at once: with a batch each, that grew with their number."""
+    topic = fresh_topic(mock_cluster, partitions=4)
+    for partition in range(4):
+        fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 50, partition)
+    for batch, each in ((20, 5), (3, 1)):
+        source = source_of(mock_cluster, topic, options=ReadOptions(batch=batch))
+        readers = [Reader(source, part) for part in source.list_parts()]
+        brought: list[int] = []
+        for reader in readers:
+            before = 0
+            while before < 50:
+                reader.until_read(before + 1)
+                brought.append(len(reader.raws) - before)
+                before = len(reader.raws)
+        assert max(brought) == each
 
 
 def test_progress_is_told_once_after_each_committed_epoch(mock_cluster: MockCluster) -> None:
@@ -106,6 +125,43 @@ def test_stream_time_is_event_time_while_lagging_and_the_clock_once_caught_up(mo
     reader.until_caught_up()
     last = reader.times[-1]
     assert START_2026_MS + 60_000 < last.stream_ms <= source.clock()
+
+
+def test_a_record_without_a_timestamp_has_none_rather_than_one_before_1970(mock_cluster: MockCluster) -> None:
+    class Undated:
+        value, offset, timestamp = staticmethod(lambda: b"x"), staticmethod(lambda: 7), staticmethod(lambda: (0, -1))
+
+    topic = fresh_topic(mock_cluster)
+    part: Any = Reader(source_of(mock_cluster, topic), f"0-{topic}").partition
+    assert part._read(Undated()).origin == Origin(topic=topic, partition=0, offset=7, broker_ms=0)
+
+
+def test_a_clock_that_is_set_back_does_not_silence_stream_time(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(30)])
+    behind_ms = 0
+    reader = Reader(source_of(mock_cluster, topic, clock=lambda: now_ms() - behind_ms), f"0-{topic}")
+    reader.until_caught_up()
+    before, heard = reader.times[-1].stream_ms, len(reader.times)
+    behind_ms = 3_600_000
+    reader.poll()
+    assert [time.stream_ms for time in reader.times[heard:]] == [before]
+
+
+@pytest.mark.parametrize(("count", "looked_at"), [(0, []), (1, [0]), (17, [0, 16]), (40, [0, 16, 32, 39])])
+def test_event_time_is_taken_from_every_16th_record_and_the_last_each_once(
+    mock_cluster: MockCluster, count: int, looked_at: list[int]
+) -> None:
+    topic = fresh_topic(mock_cluster)
+    seen: list[int] = []
+
+    def note(payload: bytes | None) -> None:
+        seen.append(int(payload or b""))
+
+    part: Any = Reader(source_of(mock_cluster, topic, event_time=note), f"0-{topic}").partition
+    origin = Origin(topic=topic, partition=0, offset=0, broker_ms=0)
+    part._note_event_time([Raw(payload=b"%d" % number, origin=origin) for number in range(count)])
+    assert seen == looked_at
 
 
 def test_recorded_traffic_brings_its_own_time_and_is_over_when_it_rests(mock_cluster: MockCluster) -> None:
@@ -206,6 +262,18 @@ def test_a_partition_that_was_added_is_read_from_its_beginning(kafka_broker: Kaf
     second = run_until(kafka_broker, topic, tmp_path, 2, ReadOptions(start="latest", resumed=True))
     assert [raw.payload for raw in first] == [event(1)]
     assert sorted(raw.payload or b"" for raw in second) == [event(2), event(3)]
+
+
+def test_a_partition_that_is_added_while_the_job_runs_makes_it_start_anew(kafka_broker: KafkaBroker) -> None:
+    """Its records would wait unseen, without a lag, until somebody restarts the job."""
+    topic = fresh_topic(kafka_broker, partitions=2)
+    often = {**FAST, "topic.metadata.refresh.interval.ms": "500"}
+    reader = Reader(source_of(kafka_broker, topic, settings=often), f"1-{topic}")
+    reader.until_caught_up()
+    admin = kafka_broker.admin()
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    with pytest.raises(PartitionsAddedError, match=f"topic {topic} has 3 partitions, 2 when the job started"):
+        reader.until(lambda: False)
 
 
 def test_each_committed_epoch_is_a_sign_of_life_and_a_drain_replays_nothing(

@@ -8,6 +8,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import Histogram
 
 from infra.ports import free_port
 from operators import metrics
@@ -48,6 +51,20 @@ def test_no_label_can_hold_a_text_or_an_id() -> None:
     metrics.ROW_LATENCY.labels("sessions")
     used = {label for family in metrics.REGISTRY.collect() for sample in family.samples for label in sample.labels}
     assert used <= BOUNDED_LABELS
+
+
+@given(st.lists(st.lists(st.floats(0, 20) | st.sampled_from([0.0, 1.0, 2.5]), max_size=20), max_size=3))
+def test_many_values_at_once_count_as_one_after_the_other(blocks: list[list[float]]) -> None:
+    together, alone = (Histogram("h", "h", buckets=(1.0, 2.5, 10.0), registry=None) for _ in range(2))
+    for block in blocks:
+        metrics.observe_all(together, block)
+        for value in block:
+            alone.observe(value)
+    (got,), (wanted,) = together.collect(), alone.collect()
+    for sample, expected in zip(got.samples, wanted.samples, strict=True):
+        assert sample.name == expected.name
+        if not sample.name.endswith("_created"):
+            assert sample.value == pytest.approx(expected.value)
 
 
 def test_the_age_of_the_last_epoch_grows_from_the_start_and_falls_at_a_commit() -> None:

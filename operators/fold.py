@@ -134,7 +134,7 @@ class Folder:
         one added. Otherwise the sums stay as they are, and only the row is replaced.
         """
         trajectory, mood, session = fold.trajectory, fold.mood, fold.session
-        old = next((point for point in trajectory.points if point.id == entry.short_hash), None)
+        old = trajectories.point_of(trajectory, entry)
         if old is not None:
             score, weight = (0, 0) if entry.retracted else (entry.score, entry.weight)
             mood = self._late_term(self._late_term(mood, entry, old.score, -old.weight), entry, score, weight)
@@ -248,12 +248,12 @@ class Folder:
         """Level and evidence of the entry's interaction at its time."""
         mine = moods.interaction(mood, entry.interaction_id)
         half_life = self.parameters.half_life_ms[entry.channel]
-        return moods.level_at(mine, max(entry.event_ms, mine.at_ms), half_life, self.parameters.kappa)
+        return moods.level_at(mine, entry.event_ms, half_life, self.parameters.kappa)
 
     def _customer_level(self, mood: Mood, entry: Entry) -> tuple[float, float]:
         """Level and evidence of the customer at the entry's time."""
-        sums, p = mood.customer, self.parameters
-        return moods.level_at(sums, max(entry.event_ms, sums.at_ms), p.customer_half_life_ms, p.kappa)
+        p = self.parameters
+        return moods.level_at(mood.customer, entry.event_ms, p.customer_half_life_ms, p.kappa)
 
     def _judge(self, fold: Fold, entry: Entry, turn: Turn) -> tuple[Fold, list[Change]]:
         """Ask the rules."""

@@ -14,6 +14,7 @@ from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.state import CustomerState, insertion, last_of_sessions, remembered
 from operators.summary import session_knowledge, session_update
 from operators.telling import Teller
+from operators.trajectory import point_of
 
 Output = Turn | SessionUpdate | Escalation
 Corrected = tuple[CustomerState, list[Output]]
@@ -55,6 +56,9 @@ class Refolder:
         rank = entry.revision * 2 + entry.retracted
         if state.ranks[at] & 1 or (entry.revision <= state.ranks[at] >> 1 and not entry.retracted):
             return state, []
+        old = point_of(state.settled.trajectory, entry)
+        if old is not None:  # a settled event keeps its time, whatever its revision says
+            entry = msgspec.structs.replace(entry, event_ms=old.event_ms)
         session = state.settled.session
         state = msgspec.structs.replace(state, ranks=(*state.ranks[:at], rank, *state.ranks[at + 1 :]))
         if not entry.retracted and (session is None or not self._folder.belongs(session, entry)):

@@ -139,21 +139,8 @@ class CustomerReducer:
         out: list[Output] = [step.turn, *self._sessions_appended(state, before, step.fold)]
         state, said = self._teller.appended(state, step, entry, message)
         out += said
-        after = CustomerState(
-            state.tenant,
-            state.customer_key,
-            state.settled,
-            (*state.tail, entry),
-            state.ring,
-            state.ranks,
-            state.told,
-            state.closed,
-            (*state.folds, step.fold),
-            state.passed_ms,
-            state.answers,
-            state.past,
-        )
-        return after, out
+        tail, folds = (*state.tail, entry), (*state.folds, step.fold)
+        return msgspec.structs.replace(state, tail=tail, folds=folds), out
 
     def _sessions_appended(self, state: CustomerState, before: Fold, after: Fold) -> list[Output]:
         """Rows of the session that an appended event ended, began or moved.
@@ -185,19 +172,8 @@ class CustomerReducer:
             # Not by the place of the last message, which may have been taken back: time then says again what it said.
             session = settled.session
             told = alerts.prune(told, session.ended_ms if session else settled.place[0], session.id if session else "")
-        return CustomerState(
-            state.tenant,
-            state.customer_key,
-            settled,
-            tail[count:],
-            ring,
-            ranks,
-            told,
-            state.closed,
-            state.folds[count:],
-            state.passed_ms,
-            state.answers,
-            state.past,
+        return msgspec.structs.replace(
+            state, settled=settled, tail=tail[count:], ring=ring, ranks=ranks, told=told, folds=state.folds[count:]
         )
 
     def _forget_ms(self, state: CustomerState) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import msgspec
 
-from operators import alerts
+from operators import alerts, snapshots
 from operators.alerts import Answer
 from operators.entry import Entry, entry_of, hash64
 from operators.escalation import alert_of
@@ -28,8 +28,8 @@ from operators.parameters import Parameters
 from operators.records import Feedback, Message
 from operators.refold import Output, Refolder
 from operators.rules import Rules
-from operators.snapshots import AtRest, glance
-from operators.state import CustomerState, dump, find, load, remembered
+from operators.snapshots import AtRest
+from operators.state import CustomerState, find, remembered
 from operators.telling import Teller
 
 __all__ = ["CustomerReducer", "CustomerState", "Output"]
@@ -116,7 +116,7 @@ class CustomerReducer:
 
     def dump(self, state: CustomerState) -> bytes:
         """Write a snapshot: msgpack, versioned."""
-        return dump(state, self.at_rest(state))
+        return snapshots.dump(state, self.at_rest(state))
 
     def at_rest(self, state: CustomerState) -> AtRest:
         """What has to be known of the customer while nothing is heard."""
@@ -124,11 +124,11 @@ class CustomerReducer:
 
     def glance(self, blob: bytes) -> AtRest | None:
         """Read just that from a snapshot; None where it is of an older version."""
-        return glance(blob)
+        return snapshots.glance(blob)
 
     def load(self, blob: bytes) -> CustomerState:
         """Read a snapshot of this or an older version and fold the tail again."""
-        state = load(blob)
+        state = snapshots.load(blob)
         steps = self._refolder.steps(state, state.tail, 0)
         return msgspec.structs.replace(state, folds=tuple([step.fold for step in steps]))
 

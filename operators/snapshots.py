@@ -17,6 +17,7 @@ from operators.entry import Entry, hash64
 from operators.evidence import Told
 from operators.fold import Fold
 from operators.records import Channel, Kind, Polarity, Speaker
+from operators.state import CustomerState
 
 VERSION = 3
 
@@ -28,24 +29,6 @@ _LABELS: tuple[Polarity, ...] = ("negative", "neutral", "positive")
 
 _Row = tuple[int, bytes, int, int, list[int], int, int, int, int, int, int, int | None]
 """Time after the first entry, id, revision, code, names, score, weight, flags, keywords, silence, overtalk, rating."""
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    """What a snapshot holds."""
-
-    tenant: str
-    customer_key: int
-    settled: Fold
-    tail: tuple[Entry, ...]
-    ring: tuple[int, ...]
-    ranks: tuple[int, ...]
-    told: tuple[Told, ...]
-    closed: int
-    passed_ms: int = 0
-    answers: tuple[Answer, ...] = ()
-    past: Fold | None = None
-    due_ms: int = 0
-    is_open: bool = False
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
@@ -108,38 +91,38 @@ class SnapshotError(ValueError):
     """A snapshot of a version that this code does not know."""
 
 
-def dump(snapshot: Snapshot) -> bytes:
-    """Write a snapshot in the newest version."""
+def dump(state: CustomerState, at_rest: AtRest) -> bytes:
+    """Write a snapshot in the newest version: all of the state but its cache of folds, and what `glance` reads."""
     names: dict[str, int] = {}
-    settled = snapshot.settled
-    base = snapshot.tail[0].event_ms if snapshot.tail else 0
-    tail = [_pack(entry, names, base if index else 0) for index, entry in enumerate(snapshot.tail)]
+    settled = state.settled
+    base = state.tail[0].event_ms if state.tail else 0
+    tail = [_pack(entry, names, base if index else 0) for index, entry in enumerate(state.tail)]
     return _ENCODER.encode(
         _Packed(
             VERSION,
-            snapshot.tenant,
-            snapshot.customer_key,
+            state.tenant,
+            state.customer_key,
             msgspec.structs.replace(settled, recent=()),
             list(names),
             tail,
-            array("Q", snapshot.ring).tobytes(),
-            snapshot.ranks,
-            snapshot.told,
-            snapshot.closed,
-            snapshot.passed_ms,
-            snapshot.answers,
-            snapshot.past,
-            snapshot.due_ms,
-            snapshot.is_open,
+            array("Q", state.ring).tobytes(),
+            state.ranks,
+            state.told,
+            state.closed,
+            state.passed_ms,
+            state.answers,
+            state.past,
+            at_rest.due_ms,
+            at_rest.is_open,
             tuple([_pack_id(event_id) for event_id in settled.recent]),
         )
     )
 
 
-def load(blob: bytes) -> Snapshot:
-    """Read a snapshot of any known version.
+def load(blob: bytes) -> CustomerState:
+    """Read a snapshot of any known version; the folds after the tail's entries are still to be taken.
 
-    >>> load(dump(Snapshot("acme", 7, Fold(), (), (1, 2), (0, 0), (), 0))).ring
+    >>> load(dump(CustomerState("acme", 7, ring=(1, 2)), AtRest(7, 0, False))).ring
     (1, 2)
     """
     version = _HEAD.decode(blob).version
@@ -151,7 +134,7 @@ def load(blob: bytes) -> Snapshot:
 def glance(blob: bytes) -> AtRest | None:
     """The little that a customer at rest needs, in a fraction of the time of `load`; None of other versions.
 
-    >>> glance(dump(Snapshot("acme", 7, Fold(), (), (), (), (), 0, due_ms=9)))
+    >>> glance(dump(CustomerState("acme", 7), AtRest(7, 9, False)))
     AtRest(customer_key=7, due_ms=9, is_open=False)
     """
     if _HEAD.decode(blob).version != VERSION:
@@ -242,7 +225,7 @@ def _unpack_id(packed: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _load(blob: bytes) -> Snapshot:
+def _load(blob: bytes) -> CustomerState:
     packed = _DECODER.decode(blob)
     base = packed.tail[0][0] if packed.tail else 0
     ring = array("Q")
@@ -250,20 +233,18 @@ def _load(blob: bytes) -> Snapshot:
     settled = packed.settled
     if packed.recent:
         settled = msgspec.structs.replace(settled, recent=tuple(map(_unpack_id, packed.recent)))
-    return Snapshot(
-        packed.tenant,
-        packed.customer_key,
-        settled,
-        tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
-        tuple(ring),
-        packed.ranks,
-        packed.told,
-        packed.closed,
-        packed.passed_ms,
-        packed.answers,
-        packed.past,
-        packed.due_ms,
-        packed.is_open,
+    return CustomerState(
+        tenant=packed.tenant,
+        customer_key=packed.customer_key,
+        settled=settled,
+        tail=tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
+        ring=tuple(ring),
+        ranks=packed.ranks,
+        told=packed.told,
+        closed=packed.closed,
+        passed_ms=packed.passed_ms,
+        answers=packed.answers,
+        past=packed.past,
     )
 
 
@@ -271,4 +252,4 @@ _ENCODER = msgspec.msgpack.Encoder()
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _DECODER = msgspec.msgpack.Decoder(_Packed)
 _GLANCE = msgspec.msgpack.Decoder(_Glance)
-_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load, 2: _load, 3: _load}
+_READERS: dict[int, Callable[[bytes], CustomerState]] = {1: _load, 2: _load, 3: _load}

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from operators import snapshots
 from operators.customer_state import CustomerState
 from operators.entry import entry_of, hash64
-from operators.fold import Fold
 from operators.parameters import DAY, Parameters
 from operators.records import Channel, Kind, Polarity, Speaker
-from operators.snapshots import SnapshotError
+from operators.snapshots import AtRest, SnapshotError
 from tests.operators.customers import (
     DEFAULT_RULES,
     SHORT_GAPS,
@@ -218,9 +217,9 @@ def test_every_channel_kind_speaker_and_label_has_its_place_in_a_snapshot() -> N
     named = {"channel": Channel, "kind": Kind, "speaker": Speaker, "label": Polarity}
     sent = [message(1, **{name: value}) for name, values in named.items() for value in get_args(values)]
     tail = tuple(entry_of(each, hash64(each.event_id)) for each in sent)
-    written = snapshots.Snapshot("acme", 7, Fold(), tail, (), (), (), 0)
+    written = CustomerState("acme", 7, tail=tail)
 
-    assert snapshots.load(snapshots.dump(written)) == written
+    assert snapshots.load(snapshots.dump(written, AtRest(7, 0, False))) == written
 
 
 def test_a_snapshot_of_the_future_is_refused_in_words() -> None:

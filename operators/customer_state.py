@@ -28,7 +28,7 @@ from operators.parameters import Parameters
 from operators.records import Feedback, Message
 from operators.refold import Output, Refolder
 from operators.rules import Rules
-from operators.snapshots import AtRest
+from operators.snapshots import AtRest, Judged
 from operators.state import CustomerState, find, remembered
 from operators.telling import Teller
 
@@ -116,20 +116,28 @@ class CustomerReducer:
 
     def dump(self, state: CustomerState) -> bytes:
         """Write a snapshot: msgpack, versioned."""
-        return snapshots.dump(state, self.at_rest(state))
+        judged = Judged(self.rules.fingerprint, state.current.alarms)
+        return snapshots.dump(state, self.at_rest(state), judged)
 
     def at_rest(self, state: CustomerState) -> AtRest:
         """What has to be known of the customer while nothing is heard."""
         return AtRest(state.customer_key, self.next_timer(state), self.has_open_session(state))
 
     def glance(self, blob: bytes) -> AtRest | None:
-        """Read just that from a snapshot; None where it is of an older version."""
+        """Read just that from a snapshot; None where it is of a version without it."""
         return snapshots.glance(blob)
 
     def load(self, blob: bytes) -> CustomerState:
-        """Read a snapshot of this or an older version and fold the tail again."""
-        state = snapshots.load(blob)
-        steps = self._refolder.steps(state, state.tail, 0)
+        """Read a snapshot of this or an older version and fold the tail again.
+
+        Other rules than those of the snapshot begin with the next event: what is past is not judged again, and alerts
+        stand as they stood.
+        """
+        state, judged = snapshots.load(blob)
+        if judged is not None and judged.rules != self.rules.fingerprint and state.tail:
+            alarms = msgspec.structs.replace(judged.alarms, since=state.tail[-1].place)
+            state = msgspec.structs.replace(state, settled=msgspec.structs.replace(state.settled, alarms=alarms))
+        steps = self._folder.steps(state.settled, state.tail, state.tenant, state.customer_key)
         return msgspec.structs.replace(state, folds=tuple([step.fold for step in steps]))
 
     def _append(self, state: CustomerState, entry: Entry, message: Message) -> tuple[CustomerState, list[Output]]:

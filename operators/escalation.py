@@ -64,6 +64,8 @@ class Alarms(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When the latest alerts were raised, whichever rule: the budget of an hour."""
     in_session: int = 0
     """Alerts raised in this session."""
+    since: tuple[int, int] = (0, 0)
+    """Place of the last event that earlier rules have judged: those of today leave all up to it as it is."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ event whose place is settled to whatever adds up in any order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -73,7 +74,10 @@ class Folder:
         trajectory = self._trajectory(fold.mood, before, trajectory, entry, level[0])
         recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if customer else fold.recent
         changes: list[Change] = []
-        if before.waiting_ms and ends_wait(entry):
+        is_judged = entry.place <= fold.alarms.since
+        if is_judged:
+            alarms, passed = fold.alarms, []
+        elif before.waiting_ms and ends_wait(entry):
             alarms, changes = answered(alarms, entry.event_ms, self.rules.waits)
         after = Fold(
             known,
@@ -86,10 +90,18 @@ class Folder:
             recent,
         )
         turn = self._turn(after, entry, tenant, customer_key, (level, customer_level))
-        if entry.speaker == "customer" or entry.kind != "utterance":
+        if not is_judged and (entry.speaker == "customer" or entry.kind != "utterance"):
             after, judged = self._judge(after, entry, turn)
             changes += judged
         return Stepped(after, turn, passed, changes)
+
+    def steps(self, fold: Fold, entries: Sequence[Entry], tenant: str, customer_key: int) -> list[Stepped]:
+        """Take in several events in event order."""
+        steps = []
+        for entry in entries:
+            steps.append(self.step(fold, entry, tenant, customer_key))
+            fold = steps[-1].fold
+        return steps
 
     def rest(self, fold: Fold, until_ms: int, tenant: str, customer_key: int) -> tuple[Alarms, list[Change]]:
         """Let time pass after the last event, no further than the end of its session; the fold stays as it is."""

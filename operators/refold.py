@@ -9,7 +9,7 @@ import msgspec
 
 from operators.entry import Entry
 from operators.escalation import Alarms
-from operators.fold import Fold, Folder, Stepped
+from operators.fold import Fold, Folder
 from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.state import CustomerState, insertion, last_of_sessions, remembered
 from operators.summary import session_knowledge, session_update
@@ -78,16 +78,6 @@ class Refolder:
         row = self.summary(state, past, after.current, "closed")
         return msgspec.structs.replace(after, past=past), [turn, *out, row]
 
-    def steps(self, state: CustomerState, tail: tuple[Entry, ...], index: int) -> list[Stepped]:
-        """Take the steps of `tail` from `index` on."""
-        fold = state.folds[index - 1] if index else state.settled
-        steps = []
-        for entry in tail[index:]:
-            step = self._folder.step(fold, entry, state.tenant, state.customer_key)
-            steps.append(step)
-            fold = step.fold
-        return steps
-
     def summary(
         self, state: CustomerState, fold: Fold, latest: Fold, how: str, gone_at: int | None = None
     ) -> SessionUpdate:
@@ -154,10 +144,10 @@ class Refolder:
         `fresh` are the entries that are new: tombstones among the others were told before. `history` are the folds
         that were told, where they are not those of the state.
         """
-        steps = self.steps(state, tail, index)
+        before = state.folds[index - 1] if index else state.settled
+        steps = self._folder.steps(before, tail[index:], state.tenant, state.customer_key)
         folds = (*state.folds[:index], *[step.fold for step in steps])
         turns = [s.turn for at, s in enumerate(steps, index) if at in fresh or not tail[at].retracted]
-        before = state.folds[index - 1] if index else state.settled
         rows = self._sessions(state, history or (before, *state.folds[index:]), (before, *folds[index:]))
         state, escalations = self._teller.refolded(state, tail, index, steps, message)
         return msgspec.structs.replace(state, tail=tail, folds=folds), [*turns, *rows, *escalations]

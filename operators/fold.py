@@ -282,7 +282,7 @@ class Folder:
             partial(trajectories.shift, fold.trajectory),
         )
         rules = self.rules.in_scope(turn.tenant, session.queue, entry.channel, entry.language)
-        alarms, changes = evaluate(fold.alarms, facts, rules)
+        alarms, changes = evaluate(fold.alarms, facts, rules, self.rules.by_id)
         if alarms is not fold.alarms:
             fold = msgspec.structs.replace(fold, alarms=alarms)
         return fold, changes

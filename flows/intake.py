@@ -18,14 +18,11 @@ from operators import metrics
 from operators.decode import decode_feedback
 from operators.identity import Identity
 from operators.records import Feedback, Raw, Rejected, Scored, StreamTime, Utterance
+from operators.rejects import RejectRun
 from operators.score import score
 from operators.utterance import accept
 
 Accepted = Scored | Feedback | Rejected | StreamTime
-
-
-class TooManyRejectsError(RuntimeError):
-    """Nothing but rejects for longer than the limit. The message tells the last reason and where it was."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +54,7 @@ class Intake:
         self._scorer = scorer
         self._now_ms = now_ms
         self._drift = drift
-        self._reject_run = 0
+        self._rejects = RejectRun(policy.reject_run_limit, "Mend the producer")
 
     def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
         """Decode, clean, redact and score one batch; order within a partition is kept."""
@@ -95,17 +92,6 @@ class Intake:
         """Count what was rejected; stop at a run of nothing but rejects."""
         for item in accepted:
             if isinstance(item, Rejected):
-                self._refused(item)
+                self._rejects.refused(item)
             elif not isinstance(item, StreamTime):
-                self._reject_run = 0
-
-    def _refused(self, item: Rejected) -> None:
-        metrics.REJECTED.labels(item.stage, item.reason.value).inc()
-        self._reject_run += 1
-        if self._reject_run >= self._policy.reject_run_limit:
-            origin = item.origin
-            raise TooManyRejectsError(
-                f"{self._reject_run} records in a row were rejected, the last for {item.reason.value}"
-                f" at {origin.topic}[{origin.partition}]@{origin.offset}."
-                " Mend the producer, or raise UNDERTONE_REJECT_RUN_LIMIT to go on."
-            )
+                self._rejects.accepted()

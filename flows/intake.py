@@ -15,7 +15,7 @@ import msgspec
 from models.drift import Monitor
 from models.scorer import Scorer, Scores
 from operators import metrics
-from operators.decode import decode_feedback
+from operators.decode import decode_feedback, received_ms
 from operators.identity import Identity
 from operators.records import Feedback, Raw, Rejected, Scored, StreamTime, Utterance
 from operators.rejects import RejectRun
@@ -67,12 +67,13 @@ class Intake:
         return accepted
 
     def _read(self, raw: Raw, now_ms: int) -> Utterance | Feedback | Rejected:
+        at_ms = received_ms(raw.origin, now_ms)
         if raw.origin.topic == self._policy.feedback_topic:
-            return decode_feedback(raw.payload, raw.origin, now_ms)
+            return decode_feedback(raw.payload, raw.origin, at_ms)
         return accept(
             raw.payload,
             raw.origin,
-            now_ms,
+            at_ms,
             identity=self._identity,
             default_region=self._policy.default_region,
             acoustic_allowed=self._policy.acoustic_allowed,

@@ -568,4 +568,4 @@ class Feedback(Record, frozen=True, kw_only=True):
     by: Name = ""
     """Pseudonym of the supervisor; stored as given, so do not send a name."""
     event_time: Annotated[datetime, Meta(tz=True)]
-    """When the person acted, with its offset from UTC; at most 5 minutes ahead of the job's clock."""
+    """When the person acted, with its offset from UTC; at most 5 minutes after Kafka got it."""

@@ -46,7 +46,7 @@ def forbid_acoustic(_tenant: str, _region: str) -> bool:
 def accept(  # the arguments of the steps that it joins
     payload: bytes | None,
     origin: Origin,
-    now_ms: int,
+    at_ms: int,
     identity: Identity,
     default_region: str = "US",
     acoustic_allowed: AcousticAllowed = forbid_acoustic,
@@ -56,7 +56,7 @@ def accept(  # the arguments of the steps that it joins
     Cleaning and redaction run libraries over text of strangers: whatever one of them raises must cost one record,
     not the job.
     """
-    event = decode(payload, origin, now_ms)
+    event = decode(payload, origin, at_ms)
     if isinstance(event, Rejected):
         return event
     try:

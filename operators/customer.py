@@ -88,12 +88,13 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
 
         Raised, it would come again at every restart, and no customer would be served for the sake of one.
         """
+        before = self._state
         try:
             self._state, outputs = self._reducer.on_message(self._state, message)
         except Exception as error:  # a fault of ours: which, nobody knows
             return [self._refuse(message, error)]
         self._rejects.accepted()
-        if not outputs:
+        if self._state is before:
             metrics.DUPLICATES.inc()
         return outputs
 

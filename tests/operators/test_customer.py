@@ -98,6 +98,18 @@ def test_a_snapshot_of_the_future_stops_the_start() -> None:
         Worker(msgspec.msgpack.encode([99]))
 
 
+def test_a_repeat_is_counted_and_an_edit_of_a_session_long_over_is_no_repeat() -> None:
+    worker, before = Worker(), metrics.DUPLICATES._value.get()
+    monday = [message(number, number * 200, -0.5) for number in range(3)]
+    worker.send(*monday, *[message(10 + number, DAY / 1000 + number * 200) for number in range(3)])
+    edit = msgspec.structs.replace(monday[1], revision=1, score=0.9)
+
+    assert worker.send(edit) == []
+    assert metrics.DUPLICATES._value.get() == before
+    assert worker.send(edit, monday[2]) == []
+    assert metrics.DUPLICATES._value.get() == before + 2
+
+
 class Faulty(CustomerReducer):
     """Cannot fold the messages whose score is worst."""
 

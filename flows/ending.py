@@ -11,13 +11,13 @@ from typing import Final, NoReturn
 
 from bytewax.errors import BytewaxRuntimeError
 
-from flows.intake import TooManyRejectsError
 from flows.settings import SettingsError
 from infra.state_folder import FolderInUseError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
 from operators import last_words
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
+from operators.rejects import TooManyRejectsError
 from operators.rules import RuleError
 from operators.snapshots import SnapshotError
 

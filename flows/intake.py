@@ -15,19 +15,16 @@ import msgspec
 from models.drift import Monitor
 from models.scorer import Scorer, Scores
 from operators import metrics
-from operators.decode import decode_feedback
+from operators.decode import decode_feedback, received_ms
 from operators.identity import Identity
 from operators.records import Feedback, Raw, Rejected, Scored, StreamTime, Utterance
+from operators.rejects import RejectRun
 from operators.score import score
 from operators.utterance import accept
 
 Accepted = Scored | Feedback | Rejected | StreamTime
 REFUSED = 8
 """When the model has refused so many texts since it last scored one, it is not the texts."""
-
-
-class TooManyRejectsError(RuntimeError):
-    """Nothing but rejects for longer than the limit. The message tells the last reason and where it was."""
 
 
 class ScorerError(RuntimeError):
@@ -64,7 +61,7 @@ class Intake:
         self._scorer = scorer
         self._now_ms = now_ms
         self._drift = drift
-        self._reject_run = 0
+        self._rejects = RejectRun(policy.reject_run_limit, "Mend the producer")
         self._refusals = 0
         self._last_refusal = ""
         self._has_scored = False
@@ -80,12 +77,13 @@ class Intake:
         return accepted
 
     def _read(self, raw: Raw, now_ms: int) -> Utterance | Feedback | Rejected:
+        at_ms = received_ms(raw.origin, now_ms)
         if raw.origin.topic == self._policy.feedback_topic:
-            return decode_feedback(raw.payload, raw.origin, now_ms)
+            return decode_feedback(raw.payload, raw.origin, at_ms)
         return accept(
             raw.payload,
             raw.origin,
-            now_ms,
+            at_ms,
             identity=self._identity,
             default_region=self._policy.default_region,
             acoustic_allowed=self._policy.acoustic_allowed,
@@ -122,17 +120,6 @@ class Intake:
         """Count what was rejected; stop at a run of nothing but rejects."""
         for item in accepted:
             if isinstance(item, Rejected):
-                self._refused(item)
+                self._rejects.refused(item)
             elif not isinstance(item, StreamTime):
-                self._reject_run = 0
-
-    def _refused(self, item: Rejected) -> None:
-        metrics.REJECTED.labels(item.stage, item.reason.value).inc()
-        self._reject_run += 1
-        if self._reject_run >= self._policy.reject_run_limit:
-            origin = item.origin
-            raise TooManyRejectsError(
-                f"{self._reject_run} records in a row were rejected, the last for {item.reason.value}"
-                f" at {origin.topic}[{origin.partition}]@{origin.offset}."
-                " Mend the producer, or raise UNDERTONE_REJECT_RUN_LIMIT to go on."
-            )
+                self._rejects.accepted()

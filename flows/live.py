@@ -61,6 +61,7 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
         timers,
         rules.keyword_bits,
         shard=str(process_id),
+        reject_run_limit=settings.reject_run_limit,
     )
 
 

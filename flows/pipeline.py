@@ -6,8 +6,8 @@
                    ├─ StreamTime ─ progress rows ───────────────┤
                    ├─ Rejected ─┬─ dead letter rows ────────────┼─► ClickHouse
                    │            └─────────────► dead letter topic
-                   └─ messages, ─ customer ─┬─ turn, session and escalation rows
-                      ticks                 └────────────► escalation topic
+                   └─ messages, ─ customer ─┬─ turn, session, escalation and dead letter rows
+                      ticks                 └────────────► escalation topic, dead letter topic
 
 Sources, sinks and the scorer are arguments: `flows.live` passes the real ones, tests pass theirs.
 Step ids are schema. The recovery store finds a step's state by them: renaming one orphans that state.
@@ -56,6 +56,8 @@ STEP_CUSTOMER_ROWS = "customer_rows"
 STEP_ALL_ROWS = "all_rows"
 STEP_STORE = "store"
 STEP_DEAD_LETTERS = "dead_letters"
+STEP_CUSTOMER_DEAD_LETTERS = "customer_dead_letters"
+STEP_ALL_DEAD_LETTERS = "all_dead_letters"
 STEP_DEAD_LETTER_TOPIC = "dead_letter_topic"
 STEP_ESCALATIONS = "escalations"
 STEP_ESCALATION_TOPIC = "escalation_topic"
@@ -77,14 +79,18 @@ def pipeline(
     timers: Timers,
     keyword_bits: Callable[[str], int],
     shard: str,
+    reject_run_limit: int = 1000,
 ) -> Dataflow:
-    """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process."""
+    """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process.
+
+    So many messages in a row that the keyed step cannot fold stop the job; `intake` has a limit of its own.
+    """
     flow = Dataflow(FLOW_ID)
     raw = op.input(STEP_KAFKA, flow, ends.source)
     accepted = op.flat_map_batch(STEP_READ, raw, kept(intake))
 
     messages = op.flat_map_batch(STEP_MESSAGES, accepted, kept(lambda batch: keyed(batch, keyword_bits, timers)))
-    moved = op.stateful_batch(STEP_CUSTOMER, messages, kept(builder(reducer, timers)))
+    moved = op.stateful_batch(STEP_CUSTOMER, messages, kept(builder(reducer, timers, reject_run_limit)))
 
     stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, kept(lambda batch: blocks(batch, shard)))
     customer_rows = op.flat_map_batch(
@@ -93,7 +99,10 @@ def pipeline(
     op.output(STEP_STORE, op.merge(STEP_ALL_ROWS, stage_rows, customer_rows), ends.store)
 
     dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, kept(dead_letters))
-    op.output(STEP_DEAD_LETTER_TOPIC, dead, ends.dead_letters)
+    customer_dead = op.flat_map_batch(
+        STEP_CUSTOMER_DEAD_LETTERS, moved, kept(lambda batch: dead_letters(out for _, out in batch))
+    )
+    op.output(STEP_DEAD_LETTER_TOPIC, op.merge(STEP_ALL_DEAD_LETTERS, dead, customer_dead), ends.dead_letters)
 
     raised = op.flat_map_batch(STEP_ESCALATIONS, moved, kept(escalations))
     op.output(STEP_ESCALATION_TOPIC, raised, ends.escalations)
@@ -136,7 +145,7 @@ def blocks(batch: Iterable[Any], shard: str) -> list[tuple[str, tuple[str, list[
     return [(shard, (table, block)) for table, block in tables.items()]
 
 
-def dead_letters(batch: Iterable[Accepted]) -> list[tuple[str, Outgoing]]:
+def dead_letters(batch: Iterable[Any]) -> list[tuple[str, Outgoing]]:
     """Dead letters as Kafka records: where the record is and why it was refused, never what it said.
 
     Keyed by that place, so that many of one topic spread over all partitions: their order means nothing, and a replay

@@ -136,7 +136,8 @@ def _build(settings: Settings, begin: datetime, end: datetime, escalations: Tall
         escalations=escalations,
         dead_letters=dead_letters,
     )
-    return pipeline(ends, window, make_reducer(settings, rules), timers, rules.keyword_bits, shard="0")
+    reducer, limit = make_reducer(settings, rules), settings.reject_run_limit
+    return pipeline(ends, window, reducer, timers, rules.keyword_bits, shard="0", reject_run_limit=limit)
 
 
 def _instant(text: str) -> datetime:

@@ -7,18 +7,23 @@ are armed on a heap of the worker, not through `notify_at`, whose cost grows wit
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from traceback import extract_tb
 
 from bytewax.operators import StatefulBatchLogic
 
 from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
 from operators.last_words import kept
-from operators.records import Escalation, Feedback, Message, SessionUpdate, StreamTimes, Tick, Turn
+from operators.records import Escalation, Feedback, Message, Reason, Rejected, SessionUpdate, StreamTimes, Tick, Turn
+from operators.rejects import RejectRun
 from operators.snapshots import AtRest
 from operators.ticks import Timers
 
-Output = Turn | SessionUpdate | Escalation
+LOG = logging.getLogger("undertone.customer")
+
+Output = Turn | SessionUpdate | Escalation | Rejected
 Input = Message | Feedback | Tick | StreamTimes
 
 
@@ -33,9 +38,10 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
     are at rest, and unpacked they take a multiple of the memory and of the time of a start.
     """
 
-    def __init__(self, reducer: CustomerReducer, timers: Timers, blob: bytes | None) -> None:
+    def __init__(self, reducer: CustomerReducer, timers: Timers, rejects: RejectRun, blob: bytes | None) -> None:
         self._reducer = reducer
         self._timers = timers
+        self._rejects = rejects
         self._armed: int | None = None
         self._open = False
         self._state: CustomerState | None = None
@@ -78,13 +84,34 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         assert self._state is not None  # the engine snapshots retained keys only
         return self._reducer.dump(self._state)
 
-    def _on_message(self, message: Message) -> list[Output]:
-        self._state, outputs = self._reducer.on_message(self._state, message)
-        if not outputs:
+    def _on_message(self, message: Message) -> Sequence[Output]:
+        """Fold a message in; one that cannot be folded is told, and leaves the state as it is.
+
+        Raised, it would come again at every restart, and no customer would be served for the sake of one.
+        """
+        before = self._state
+        try:
+            self._state, outputs = self._reducer.on_message(self._state, message)
+        except Exception as error:  # a fault of ours: which, nobody knows
+            return [self._refuse(message, error)]
+        self._rejects.accepted()
+        if self._state is before:
             metrics.DUPLICATES.inc()
         return outputs
 
-    def _on_tick(self, tick: Tick) -> list[Output]:
+    def _refuse(self, message: Message, error: Exception) -> Rejected:
+        """Tell what failed and where, in the code and in Kafka; an error's own words may quote the customer's."""
+        rejected = Rejected(stage="customer", reason=Reason.NOT_FOLDABLE, origin=message.origin)
+        place, at = extract_tb(error.__traceback__)[-1], rejected.origin
+        LOG.error(
+            "%s[%d]@%d could not be folded: %s in %s, %s:%s",
+            *(at.topic, at.partition, at.offset),
+            *(type(error).__name__, place.name, place.filename, place.lineno),
+        )
+        self._rejects.refused(rejected)
+        return rejected
+
+    def _on_tick(self, tick: Tick) -> Sequence[Output]:
         self._armed = None
         if self._state is None:
             return []
@@ -120,9 +147,13 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             self._timers.arm(str(at_rest.customer_key), at_rest.due_ms)
 
 
-def builder(reducer: CustomerReducer, timers: Timers) -> Callable[[bytes | None], CustomerLogic]:
-    """Make the function with which Bytewax builds a key's logic, new or from a snapshot."""
-    return lambda blob: CustomerLogic(reducer, timers, blob)
+def builder(reducer: CustomerReducer, timers: Timers, reject_run_limit: int) -> Callable[[bytes | None], CustomerLogic]:
+    """Make the function with which Bytewax builds a key's logic, new or from a snapshot.
+
+    So many messages in a row, of whichever customers, that cannot be folded stop the job.
+    """
+    rejects = RejectRun(reject_run_limit, "This is a fault of the job: the log names the error")
+    return lambda blob: CustomerLogic(reducer, timers, rejects, blob)
 
 
 def count(output: Output) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import msgspec
 
-from operators import alerts
+from operators import alerts, snapshots
 from operators.alerts import Answer
 from operators.entry import Entry, entry_of, hash64
 from operators.escalation import alert_of
@@ -28,8 +28,8 @@ from operators.parameters import Parameters
 from operators.records import Feedback, Message
 from operators.refold import Output, Refolder
 from operators.rules import Rules
-from operators.snapshots import AtRest, glance
-from operators.state import CustomerState, dump, find, load, remembered
+from operators.snapshots import AtRest, Judged
+from operators.state import CustomerState, find, remembered
 from operators.telling import Teller
 
 __all__ = ["CustomerReducer", "CustomerState", "Output"]
@@ -116,20 +116,28 @@ class CustomerReducer:
 
     def dump(self, state: CustomerState) -> bytes:
         """Write a snapshot: msgpack, versioned."""
-        return dump(state, self.at_rest(state))
+        judged = Judged(self.rules.fingerprint, state.current.alarms)
+        return snapshots.dump(state, self.at_rest(state), judged)
 
     def at_rest(self, state: CustomerState) -> AtRest:
         """What has to be known of the customer while nothing is heard."""
         return AtRest(state.customer_key, self.next_timer(state), self.has_open_session(state))
 
     def glance(self, blob: bytes) -> AtRest | None:
-        """Read just that from a snapshot; None where it is of an older version."""
-        return glance(blob)
+        """Read just that from a snapshot; None where it is of a version without it."""
+        return snapshots.glance(blob)
 
     def load(self, blob: bytes) -> CustomerState:
-        """Read a snapshot of this or an older version and fold the tail again."""
-        state = load(blob)
-        steps = self._refolder.steps(state, state.tail, 0)
+        """Read a snapshot of this or an older version and fold the tail again.
+
+        Other rules than those of the snapshot begin with the next event: what is past is not judged again, and alerts
+        stand as they stood.
+        """
+        state, judged = snapshots.load(blob)
+        if judged is not None and judged.rules != self.rules.fingerprint and state.tail:
+            alarms = msgspec.structs.replace(judged.alarms, since=state.tail[-1].place)
+            state = msgspec.structs.replace(state, settled=msgspec.structs.replace(state.settled, alarms=alarms))
+        steps = self._folder.steps(state.settled, state.tail, state.tenant, state.customer_key)
         return msgspec.structs.replace(state, folds=tuple([step.fold for step in steps]))
 
     def _append(self, state: CustomerState, entry: Entry, message: Message) -> tuple[CustomerState, list[Output]]:
@@ -139,21 +147,8 @@ class CustomerReducer:
         out: list[Output] = [step.turn, *self._sessions_appended(state, before, step.fold)]
         state, said = self._teller.appended(state, step, entry, message)
         out += said
-        after = CustomerState(
-            state.tenant,
-            state.customer_key,
-            state.settled,
-            (*state.tail, entry),
-            state.ring,
-            state.ranks,
-            state.told,
-            state.closed,
-            (*state.folds, step.fold),
-            state.passed_ms,
-            state.answers,
-            state.past,
-        )
-        return after, out
+        tail, folds = (*state.tail, entry), (*state.folds, step.fold)
+        return msgspec.structs.replace(state, tail=tail, folds=folds), out
 
     def _sessions_appended(self, state: CustomerState, before: Fold, after: Fold) -> list[Output]:
         """Rows of the session that an appended event ended, began or moved.
@@ -185,19 +180,8 @@ class CustomerReducer:
             # Not by the place of the last message, which may have been taken back: time then says again what it said.
             session = settled.session
             told = alerts.prune(told, session.ended_ms if session else settled.place[0], session.id if session else "")
-        return CustomerState(
-            state.tenant,
-            state.customer_key,
-            settled,
-            tail[count:],
-            ring,
-            ranks,
-            told,
-            state.closed,
-            state.folds[count:],
-            state.passed_ms,
-            state.answers,
-            state.past,
+        return msgspec.structs.replace(
+            state, settled=settled, tail=tail[count:], ring=ring, ranks=ranks, told=told, folds=state.folds[count:]
         )
 
     def _forget_ms(self, state: CustomerState) -> int:

@@ -20,7 +20,7 @@ MAX_TEXT = 20_000
 OLDEST_MS = 946_684_800_000
 """2000-01-01T00:00:00Z: an earlier time is a clock that was never set."""
 AHEAD_MS = 5 * 60 * 1000
-"""How far a producer's clock may run ahead of ours."""
+"""How far a producer's clock may run ahead of Kafka's."""
 
 _FEEDBACK_SCHEMA = "undertone.feedback/1"
 _TOP_OF_SCALE = {"csat5": 5, "nps": 10, "ces7": 7}
@@ -42,8 +42,19 @@ _FEEDBACK: msgspec.json.Decoder[Feedback] = msgspec.json.Decoder(Feedback)
 _ENVELOPE: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
 
 
-def decode(payload: bytes | None, origin: Origin, now_ms: int) -> Event | Rejected:
-    """Read one `undertone.event/1`. `now_ms` is the wall clock, passed in so that a replay can choose its own.
+def received_ms(origin: Origin, now_ms: int) -> int:
+    """When Kafka got a record: by its own timestamp, so that a replay refuses just what the job refused.
+
+    Where there is none, or a producer wrote it whose clock is wrong, the wall clock stands in.
+
+    >>> [received_ms(Origin(topic="t", partition=0, offset=7, broker_ms=ms), 10**9) for ms in (7, -1, 10**9 + 300_001)]
+    [7, 1000000000, 1000000000]
+    """
+    return origin.broker_ms if 0 < origin.broker_ms <= now_ms + AHEAD_MS else now_ms
+
+
+def decode(payload: bytes | None, origin: Origin, at_ms: int) -> Event | Rejected:
+    """Read one `undertone.event/1`. `at_ms` is when Kafka got it: no event is much later.
 
     >>> origin = Origin(topic="t", partition=0, offset=7, broker_ms=0)
     >>> decode(b'{"schema": "undertone.event/9"}', origin, 0).reason.value
@@ -54,16 +65,16 @@ def decode(payload: bytes | None, origin: Origin, now_ms: int) -> Event | Reject
     event = _parse(payload, _EVENT, SCHEMA, origin)
     if isinstance(event, Rejected):
         return event
-    wrong = _wrong_time(event.event_time.timestamp() * 1000, now_ms) or _wrong_text(event) or _wrong_rating(event)
+    wrong = _wrong_time(event.event_time.timestamp() * 1000, at_ms) or _wrong_text(event) or _wrong_rating(event)
     return event if wrong is None else Rejected(stage="decode", reason=wrong[0], origin=origin, field=wrong[1])
 
 
-def decode_feedback(payload: bytes | None, origin: Origin, now_ms: int) -> Feedback | Rejected:
+def decode_feedback(payload: bytes | None, origin: Origin, at_ms: int) -> Feedback | Rejected:
     """Read one `undertone.feedback/1`; refuses by the same reasons as `decode`."""
     feedback = _parse(payload, _FEEDBACK, _FEEDBACK_SCHEMA, origin)
     if isinstance(feedback, Rejected):
         return feedback
-    wrong = _wrong_time(feedback.event_time.timestamp() * 1000, now_ms)
+    wrong = _wrong_time(feedback.event_time.timestamp() * 1000, at_ms)
     for name in ("feedback_id", "tenant", "escalation_id", "by"):
         wrong = wrong or _control(name, getattr(feedback, name))
     return feedback if wrong is None else Rejected(stage="decode", reason=wrong[0], origin=origin, field=wrong[1])
@@ -113,10 +124,10 @@ def _known(path: str) -> str:
     return path if _PATH.match(path) else ""
 
 
-def _wrong_time(event_ms: float, now_ms: int) -> tuple[Reason, str] | None:
+def _wrong_time(event_ms: float, at_ms: int) -> tuple[Reason, str] | None:
     if event_ms < OLDEST_MS:
         return Reason.TIME_TOO_OLD, "event_time"
-    if event_ms > now_ms + AHEAD_MS:
+    if event_ms > at_ms + AHEAD_MS:
         return Reason.TIME_IN_FUTURE, "event_time"
     return None
 

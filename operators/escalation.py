@@ -73,6 +73,8 @@ class Alarms(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When the latest alerts were raised, whichever rule: the budget of an hour."""
     in_session: int = 0
     """Alerts raised in this session."""
+    since: tuple[int, int] = (0, 0)
+    """Place of the last event that earlier rules have judged: those of today leave all up to it as it is."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -127,8 +129,13 @@ def alerts_in(alarms: Alarms, place: Place) -> frozenset[str]:
     return frozenset(ids.union([track.alert for track in alarms.tracks if track.alert]))
 
 
-def evaluate(alarms: Alarms, facts: Facts, rules: tuple[Rule, ...]) -> tuple[Alarms, list[Change]]:
-    """Ask every rule in scope after one message; gives the alarms and what changed."""
+def evaluate(
+    alarms: Alarms, facts: Facts, rules: tuple[Rule, ...], by_id: Mapping[str, Rule]
+) -> tuple[Alarms, list[Change]]:
+    """Ask every rule in scope after one message; gives the alarms and what changed.
+
+    Of rules out of scope, found `by_id`, an active alert may still clear: the customer went on elsewhere.
+    """
     known = {track.rule: track for track in alarms.tracks}
     changes: list[Change] = []
     raised = alarms.raised_ms
@@ -151,6 +158,11 @@ def evaluate(alarms: Alarms, facts: Facts, rules: tuple[Rule, ...]) -> tuple[Ala
                 raised = (*raised[1 - RAISED :], change.at_ms)
         if track is not before:
             known[rule.id] = track
+            moved = True
+    for rule in () if provisional else _left_behind(alarms, rules, by_id):
+        if (change := _cleared(rule, known[rule.id], facts)) is not None:
+            changes.append(change)
+            known[rule.id] = change.track
             moved = True
     return (_alarms(alarms, known, raised, changes) if moved else alarms), changes
 
@@ -278,17 +290,31 @@ def _blocked(rule: Rule, track: Track, now: int, raised: tuple[int, ...], graver
 
 
 def _while_active(rule: Rule, track: Track, facts: Facts) -> tuple[Track, Change | None]:
-    now = facts.turn.event_ms
-    spoken = facts.turn.kind == "utterance"
-    if spoken and (not rule.raises.holds(facts) if rule.clears is None else rule.clears.holds(facts)):
-        why = "raise no longer holds" if rule.clears is None else rule.clears.explain(facts)
-        after = _idle(track, now)
-        return after, Change("cleared", after, why, now)
+    cleared = _cleared(rule, track, facts)
+    if cleared is not None:
+        return cleared.track, cleared
     graver = _graver(rule, facts)
     if graver is None or graver <= track.level or rule.level_up is None:
         return track, None
     after = msgspec.structs.replace(track, level=graver)
-    return after, Change("level_up", after, rule.level_up.when.explain(facts), now)
+    return after, Change("level_up", after, rule.level_up.when.explain(facts), facts.turn.event_ms)
+
+
+def _cleared(rule: Rule, track: Track, facts: Facts) -> Change | None:
+    """The end of an active alert, if these words bring it."""
+    if facts.turn.kind != "utterance":
+        return None
+    if not (not rule.raises.holds(facts) if rule.clears is None else rule.clears.holds(facts)):
+        return None
+    why = "raise no longer holds" if rule.clears is None else rule.clears.explain(facts)
+    return Change("cleared", _idle(track, facts.turn.event_ms), why, facts.turn.event_ms)
+
+
+def _left_behind(alarms: Alarms, rules: tuple[Rule, ...], by_id: Mapping[str, Rule]) -> list[Rule]:
+    """Rules out of scope that have an active alert."""
+    active = [track.rule for track in alarms.tracks if track.phase == ACTIVE]
+    inside = {rule.id for rule in rules} if active else set()
+    return [by_id[name] for name in active if name in by_id and name not in inside]
 
 
 def _graver(rule: Rule, facts: Facts) -> int | None:

@@ -7,6 +7,7 @@ event whose place is settled to whatever adds up in any order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -73,7 +74,10 @@ class Folder:
         trajectory = self._trajectory(fold.mood, before, trajectory, entry, level[0])
         recent = (entry.event_id, *fold.recent[: EVIDENCE - 1]) if customer else fold.recent
         changes: list[Change] = []
-        if before.waiting_ms and ends_wait(entry):
+        is_judged = entry.place <= fold.alarms.since
+        if is_judged:
+            alarms, passed = fold.alarms, []
+        elif before.waiting_ms and ends_wait(entry):
             alarms, changes = answered(alarms, entry.event_ms, self.rules.waits)
         after = Fold(
             known,
@@ -86,10 +90,18 @@ class Folder:
             recent,
         )
         turn = self._turn(after, entry, tenant, customer_key, (level, customer_level))
-        if entry.speaker == "customer" or entry.kind != "utterance":
+        if not is_judged and (entry.speaker == "customer" or entry.kind != "utterance"):
             after, judged = self._judge(after, entry, turn)
             changes += judged
         return Stepped(after, turn, passed, changes)
+
+    def steps(self, fold: Fold, entries: Sequence[Entry], tenant: str, customer_key: int) -> list[Stepped]:
+        """Take in several events in event order."""
+        steps = []
+        for entry in entries:
+            steps.append(self.step(fold, entry, tenant, customer_key))
+            fold = steps[-1].fold
+        return steps
 
     def rest(self, fold: Fold, until_ms: int, tenant: str, customer_key: int) -> tuple[Alarms, list[Change]]:
         """Let time pass after the last event, no further than the end of its session; the fold stays as it is."""
@@ -134,7 +146,7 @@ class Folder:
         one added. Otherwise the sums stay as they are, and only the row is replaced.
         """
         trajectory, mood, session = fold.trajectory, fold.mood, fold.session
-        old = next((point for point in trajectory.points if point.id == entry.short_hash), None)
+        old = trajectories.point_of(trajectory, entry)
         if old is not None:
             score, weight = (0, 0) if entry.retracted else (entry.score, entry.weight)
             mood = self._late_term(self._late_term(mood, entry, old.score, -old.weight), entry, score, weight)
@@ -248,12 +260,12 @@ class Folder:
         """Level and evidence of the entry's interaction at its time."""
         mine = moods.interaction(mood, entry.interaction_id)
         half_life = self.parameters.half_life_ms[entry.channel]
-        return moods.level_at(mine, max(entry.event_ms, mine.at_ms), half_life, self.parameters.kappa)
+        return moods.level_at(mine, entry.event_ms, half_life, self.parameters.kappa)
 
     def _customer_level(self, mood: Mood, entry: Entry) -> tuple[float, float]:
         """Level and evidence of the customer at the entry's time."""
-        sums, p = mood.customer, self.parameters
-        return moods.level_at(sums, max(entry.event_ms, sums.at_ms), p.customer_half_life_ms, p.kappa)
+        p = self.parameters
+        return moods.level_at(mood.customer, entry.event_ms, p.customer_half_life_ms, p.kappa)
 
     def _judge(self, fold: Fold, entry: Entry, turn: Turn) -> tuple[Fold, list[Change]]:
         """Ask the rules."""
@@ -270,7 +282,7 @@ class Folder:
             partial(trajectories.shift, fold.trajectory),
         )
         rules = self.rules.in_scope(turn.tenant, session.queue, entry.channel, entry.language)
-        alarms, changes = evaluate(fold.alarms, facts, rules)
+        alarms, changes = evaluate(fold.alarms, facts, rules, self.rules.by_id)
         if alarms is not fold.alarms:
             fold = msgspec.structs.replace(fold, alarms=alarms)
         return fold, changes

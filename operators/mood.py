@@ -37,42 +37,33 @@ class Mood(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """When decay alone lifts the customer level to the threshold; 0 when it is not below."""
 
 
-def add(sums: Sums, now_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
-    """Decay the sums to `now_ms` and add one message, w s to A and w to B.
+def add(sums: Sums, event_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
+    """Add one message, w s to A and w to B, as of its own time or of `at_ms`, whichever is later.
 
-    >>> add(Sums(0, -0.8, 1.0, 0), now_ms=90_000, score=-0.5, weight=0.8, half_life_ms=90_000)
+    Addition does not mind the order, so a late message gives what it would have given in time, and a negative weight
+    takes one back. Both only decay, and |A| stays within B, whatever is taken back: |S| stays below 1.
+
+    >>> add(Sums(0, -0.8, 1.0, 0), event_ms=90_000, score=-0.5, weight=0.8, half_life_ms=90_000)
     Sums(key=0, a=-0.8, b=1.3, at_ms=90000)
-    """
-    decay = 2.0 ** ((sums.at_ms - now_ms) / half_life_ms)
-    return Sums(sums.key, sums.a * decay + weight * score, sums.b * decay + weight, now_ms)
-
-
-def add_late(sums: Sums, event_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
-    """Add a message from before `at_ms`, decayed to then; a negative weight takes it back.
-
-    Addition does not mind the order, so this gives what the order of events would have given. A message late for the
-    customer may still be the first of these sums: then they move on to it.
-
-    >>> add_late(Sums(0, 0.0, 0.0, 90_000), event_ms=0, score=-0.5, weight=0.8, half_life_ms=90_000)
+    >>> add(Sums(0, 0.0, 0.0, 90_000), event_ms=0, score=-0.5, weight=0.8, half_life_ms=90_000)
     Sums(key=0, a=-0.2, b=0.4, at_ms=90000)
-    >>> add_late(Sums(), event_ms=1_700_000_000_000, score=-0.5, weight=0.8, half_life_ms=90_000)
-    Sums(key=0, a=-0.4, b=0.8, at_ms=1700000000000)
     """
-    if event_ms > sums.at_ms:
-        return add(sums, event_ms, score, weight, half_life_ms)
-    decay = 2.0 ** ((event_ms - sums.at_ms) / half_life_ms)
-    return Sums(sums.key, sums.a + weight * score * decay, max(0.0, sums.b + weight * decay), sums.at_ms)
+    at_ms = max(sums.at_ms, event_ms)
+    before, fresh = 2.0 ** ((sums.at_ms - at_ms) / half_life_ms), 2.0 ** ((event_ms - at_ms) / half_life_ms)
+    b = max(0.0, sums.b * before + weight * fresh)
+    a = sums.a * before + weight * score * fresh
+    return Sums(sums.key, max(-b, min(a, b)), b, at_ms)
 
 
 def level_at(sums: Sums, now_ms: int, half_life_ms: int, kappa: float) -> tuple[float, float]:
-    """S and B at `now_ms`, rounded to 1e-4.
+    """S and B at `now_ms`, or at `at_ms` where that is later; rounded to 1e-4.
 
     >>> level_at(Sums(0, -1.0, 1.0, 0), now_ms=0, half_life_ms=1, kappa=1.0)
     (-0.5, 1.0)
     """
     if not sums.b:
         return 0.0, 0.0
-    decay = 2.0 ** ((sums.at_ms - now_ms) / half_life_ms)
+    decay = 2.0 ** ((sums.at_ms - max(now_ms, sums.at_ms)) / half_life_ms)
     b = sums.b * decay
     return round(sums.a * decay / (b + kappa) * SCALE) / SCALE, round(b * SCALE) / SCALE
 
@@ -117,8 +108,8 @@ def with_late(mood: Mood, event_ms: int, channel: str, key: int, term: tuple[int
     half_life, known = parameters.half_life_ms[channel], mood.interactions
     if weight > 0 and len(known) < LEVELS and all([sums.key != key for sums in known]):
         known = (Sums(key), *known)
-    interactions = tuple([add_late(s, event_ms, score, weight, half_life) if s.key == key else s for s in known])
-    customer = add_late(mood.customer, event_ms, score, weight, parameters.customer_half_life_ms)
+    interactions = tuple([add(s, event_ms, score, weight, half_life) if s.key == key else s for s in known])
+    customer = add(mood.customer, event_ms, score, weight, parameters.customer_half_life_ms)
     return Mood(customer, interactions, _until(customer, parameters))
 
 

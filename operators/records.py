@@ -175,6 +175,7 @@ class Reason(str, Enum):
     EMPTY_TEXT = "empty_text"
     MISSING_RATING = "missing_rating"
     NOT_SCORABLE = "not_scorable"
+    NOT_FOLDABLE = "not_foldable"
 
 
 class Rejected(Record, frozen=True, kw_only=True):
@@ -183,7 +184,7 @@ class Rejected(Record, frozen=True, kw_only=True):
     It never holds the payload, because the source topic still holds it and text must not leak through errors.
     """
 
-    stage: Literal["decode", "channel", "redact", "score"]
+    stage: Literal["decode", "channel", "redact", "score", "customer"]
     reason: Reason
     origin: Origin
     field: str = ""
@@ -285,6 +286,15 @@ class Message(Record, frozen=True, gc=False):
     """First 160 characters of the redacted text, for the alert that this message may raise; not kept in state."""
     broker_ms: int
     model_version: str
+    topic: str
+    partition: int
+    offset: int
+    """Where the record is: flat, as a nested record takes twice as long on its way to another process."""
+
+    @property
+    def origin(self) -> Origin:
+        """Where the record was read."""
+        return Origin(topic=self.topic, partition=self.partition, offset=self.offset, broker_ms=self.broker_ms)
 
 
 class Tick(Record, frozen=True, kw_only=True):
@@ -566,4 +576,4 @@ class Feedback(Record, frozen=True, kw_only=True):
     by: Name = ""
     """Pseudonym of the supervisor; stored as given, so do not send a name."""
     event_time: Annotated[datetime, Meta(tz=True)]
-    """When the person acted, with its offset from UTC; at most 5 minutes ahead of the job's clock."""
+    """When the person acted, with its offset from UTC; at most 5 minutes after Kafka got it."""

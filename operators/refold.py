@@ -9,11 +9,12 @@ import msgspec
 
 from operators.entry import Entry
 from operators.escalation import Alarms
-from operators.fold import Fold, Folder, Stepped
+from operators.fold import Fold, Folder
 from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.state import CustomerState, insertion, last_of_sessions, remembered
 from operators.summary import session_knowledge, session_update
 from operators.telling import Teller
+from operators.trajectory import point_of
 
 Output = Turn | SessionUpdate | Escalation
 Corrected = tuple[CustomerState, list[Output]]
@@ -55,6 +56,9 @@ class Refolder:
         rank = entry.revision * 2 + entry.retracted
         if state.ranks[at] & 1 or (entry.revision <= state.ranks[at] >> 1 and not entry.retracted):
             return state, []
+        old = point_of(state.settled.trajectory, entry)
+        if old is not None:  # a settled event keeps its time, whatever its revision says
+            entry = msgspec.structs.replace(entry, event_ms=old.event_ms)
         session = state.settled.session
         state = msgspec.structs.replace(state, ranks=(*state.ranks[:at], rank, *state.ranks[at + 1 :]))
         if not entry.retracted and (session is None or not self._folder.belongs(session, entry)):
@@ -73,16 +77,6 @@ class Refolder:
         past, turn = self._past(state, entry)
         row = self.summary(state, past, after.current, "closed")
         return msgspec.structs.replace(after, past=past), [turn, *out, row]
-
-    def steps(self, state: CustomerState, tail: tuple[Entry, ...], index: int) -> list[Stepped]:
-        """Take the steps of `tail` from `index` on."""
-        fold = state.folds[index - 1] if index else state.settled
-        steps = []
-        for entry in tail[index:]:
-            step = self._folder.step(fold, entry, state.tenant, state.customer_key)
-            steps.append(step)
-            fold = step.fold
-        return steps
 
     def summary(
         self, state: CustomerState, fold: Fold, latest: Fold, how: str, gone_at: int | None = None
@@ -150,10 +144,10 @@ class Refolder:
         `fresh` are the entries that are new: tombstones among the others were told before. `history` are the folds
         that were told, where they are not those of the state.
         """
-        steps = self.steps(state, tail, index)
+        before = state.folds[index - 1] if index else state.settled
+        steps = self._folder.steps(before, tail[index:], state.tenant, state.customer_key)
         folds = (*state.folds[:index], *[step.fold for step in steps])
         turns = [s.turn for at, s in enumerate(steps, index) if at in fresh or not tail[at].retracted]
-        before = state.folds[index - 1] if index else state.settled
         rows = self._sessions(state, history or (before, *state.folds[index:]), (before, *folds[index:]))
         state, escalations = self._teller.refolded(state, tail, index, steps, message)
         return msgspec.structs.replace(state, tail=tail, folds=folds), [*turns, *rows, *escalations]

@@ -18,6 +18,7 @@ from msgspec import Meta
 from models.language import is_one_of, spelled
 from operators.condition_parser import ConditionError, bounds, needs_waiting, parse
 from operators.conditions import Condition, Facts, needed_signs
+from operators.entry import hash64
 from operators.keywords import KeywordMatcher, has_words
 from operators.records import Channel, Route
 
@@ -138,8 +139,12 @@ class Rule(msgspec.Struct, frozen=True):
 class Rules:
     """All rules of one file, and the keyword lists that they use."""
 
-    def __init__(self, version: str, rules: tuple[Rule, ...], keywords: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self, version: str, rules: tuple[Rule, ...], keywords: Mapping[str, Iterable[str]], fingerprint: int = 0
+    ) -> None:
         self.version = version
+        self.fingerprint = fingerprint
+        """Hash of the file: tells whether the rules changed, also where `version` was left as it is."""
         self.rules = rules
         self.by_id = {rule.id: rule for rule in rules}
         self.waits = {rule.id: rule for rule in rules if rule.waits}
@@ -182,7 +187,7 @@ class Rules:
         for name, phrases in raw.keywords.items():
             if not all(map(has_words, phrases)):
                 raise RuleError(f"keywords: list '{name}' holds a phrase without a word")
-        return cls(raw.version, rules, raw.keywords)
+        return cls(raw.version, rules, raw.keywords, hash64(text))
 
     def in_scope(self, tenant: str, queue: str, channel: str, language: str) -> tuple[Rule, ...]:
         """Rules that apply to a message, in the order of the file."""

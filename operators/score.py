@@ -90,6 +90,9 @@ def to_message(scored: Scored, keyword_bits: Callable[[str], int]) -> Message:
         RedactedText(utterance.text[:EXCERPT_LENGTH]),
         utterance.origin.broker_ms,
         scored.model_version,
+        utterance.origin.topic,
+        utterance.origin.partition,
+        utterance.origin.offset,
     )
 
 

@@ -14,11 +14,15 @@ import msgspec
 
 from operators.alerts import Answer
 from operators.entry import Entry, hash64
+from operators.escalation import Alarms, Track
 from operators.evidence import Told
 from operators.fold import Fold
 from operators.records import Channel, Kind, Polarity, Speaker
+from operators.state import CustomerState
 
-VERSION = 3
+VERSION = 4
+_AT_A_GLANCE = (3, 4)
+"""Versions that `glance` reads."""
 
 # A snapshot holds places in these: their order is part of its version, and what is new comes last.
 _CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
@@ -30,26 +34,17 @@ _Row = tuple[int, bytes, int, int, list[int], int, int, int, int, int, int, int 
 """Time after the first entry, id, revision, code, names, score, weight, flags, keywords, silence, overtalk, rating."""
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """What a snapshot holds."""
+class Judged(msgspec.Struct, frozen=True):
+    """What the rules made of the customer's history."""
 
-    tenant: str
-    customer_key: int
-    settled: Fold
-    tail: tuple[Entry, ...]
-    ring: tuple[int, ...]
-    ranks: tuple[int, ...]
-    told: tuple[Told, ...]
-    closed: int
-    passed_ms: int = 0
-    answers: tuple[Answer, ...] = ()
-    past: Fold | None = None
-    due_ms: int = 0
-    is_open: bool = False
+    rules: int
+    """Fingerprint of the rules that judged it."""
+    alarms: Alarms
+    """Where each of them stood after the last event."""
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """Every version on disk so far; what 2 and 3 added stands at the end and has defaults."""
+    """Every version on disk so far; what later ones added stands at the end and has defaults."""
 
     version: int
     tenant: str
@@ -68,6 +63,12 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     is_open: bool = False
     recent: tuple[bytes, ...] = ()
     """Ids of the settled fold's `recent`, packed; in versions 1 and 2 they are in the fold."""
+    rules: int | None = None
+    """This and what follows is `Judged`; not known before version 4."""
+    tracks: tuple[int | Track, ...] = ()
+    """A number is the place of the same track in the settled fold."""
+    raised_ms: tuple[int, ...] = ()
+    in_session: int = 0
 
 
 class _Head(msgspec.Struct, array_like=True):
@@ -75,7 +76,7 @@ class _Head(msgspec.Struct, array_like=True):
 
 
 class _Glance(msgspec.Struct, frozen=True, array_like=True):
-    """The same as `_Packed`, most of it passed over."""
+    """The beginning of `_Packed`, most of it passed over."""
 
     version: int
     tenant: msgspec.Raw
@@ -108,39 +109,46 @@ class SnapshotError(ValueError):
     """A snapshot of a version that this code does not know."""
 
 
-def dump(snapshot: Snapshot) -> bytes:
-    """Write a snapshot in the newest version."""
+def dump(state: CustomerState, at_rest: AtRest, judged: Judged) -> bytes:
+    """Write a snapshot in the newest version: the state but for its folds, how it was judged, what `glance` reads."""
     names: dict[str, int] = {}
-    settled = snapshot.settled
-    base = snapshot.tail[0].event_ms if snapshot.tail else 0
-    tail = [_pack(entry, names, base if index else 0) for index, entry in enumerate(snapshot.tail)]
+    settled, known = state.settled, state.settled.alarms.tracks
+    base = state.tail[0].event_ms if state.tail else 0
+    tail = [_pack(entry, names, base if index else 0) for index, entry in enumerate(state.tail)]
     return _ENCODER.encode(
         _Packed(
             VERSION,
-            snapshot.tenant,
-            snapshot.customer_key,
+            state.tenant,
+            state.customer_key,
             msgspec.structs.replace(settled, recent=()),
             list(names),
             tail,
-            array("Q", snapshot.ring).tobytes(),
-            snapshot.ranks,
-            snapshot.told,
-            snapshot.closed,
-            snapshot.passed_ms,
-            snapshot.answers,
-            snapshot.past,
-            snapshot.due_ms,
-            snapshot.is_open,
+            array("Q", state.ring).tobytes(),
+            state.ranks,
+            state.told,
+            state.closed,
+            state.passed_ms,
+            state.answers,
+            state.past,
+            at_rest.due_ms,
+            at_rest.is_open,
             tuple([_pack_id(event_id) for event_id in settled.recent]),
+            judged.rules,
+            tuple([known.index(track) if track in known else track for track in judged.alarms.tracks]),
+            judged.alarms.raised_ms,
+            judged.alarms.in_session,
         )
     )
 
 
-def load(blob: bytes) -> Snapshot:
-    """Read a snapshot of any known version.
+def load(blob: bytes) -> tuple[CustomerState, Judged | None]:
+    """Read a snapshot of any known version; the folds after the tail's entries are still to be taken.
 
-    >>> load(dump(Snapshot("acme", 7, Fold(), (), (1, 2), (0, 0), (), 0))).ring
-    (1, 2)
+    How it was judged is not known of versions before 4.
+
+    >>> state, judged = load(dump(CustomerState("acme", 7, ring=(1, 2)), AtRest(7, 0, False), Judged(9, Alarms())))
+    >>> state.ring, judged.rules
+    ((1, 2), 9)
     """
     version = _HEAD.decode(blob).version
     if version not in _READERS:
@@ -152,12 +160,12 @@ def load(blob: bytes) -> Snapshot:
 
 
 def glance(blob: bytes) -> AtRest | None:
-    """The little that a customer at rest needs, in a fraction of the time of `load`; None of other versions.
+    """The little that a customer at rest needs, in a fraction of the time of `load`; None of versions without it.
 
-    >>> glance(dump(Snapshot("acme", 7, Fold(), (), (), (), (), 0, due_ms=9)))
+    >>> glance(dump(CustomerState("acme", 7), AtRest(7, 9, False), Judged(0, Alarms())))
     AtRest(customer_key=7, due_ms=9, is_open=False)
     """
-    if _HEAD.decode(blob).version != VERSION:
+    if _HEAD.decode(blob).version not in _AT_A_GLANCE:
         return None
     seen = _GLANCE.decode(blob)
     return AtRest(seen.customer_key, seen.due_ms, seen.is_open)
@@ -245,7 +253,7 @@ def _unpack_id(packed: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def _load(blob: bytes) -> Snapshot:
+def _load(blob: bytes) -> tuple[CustomerState, Judged | None]:
     packed = _DECODER.decode(blob)
     base = packed.tail[0][0] if packed.tail else 0
     ring = array("Q")
@@ -253,25 +261,27 @@ def _load(blob: bytes) -> Snapshot:
     settled = packed.settled
     if packed.recent:
         settled = msgspec.structs.replace(settled, recent=tuple(map(_unpack_id, packed.recent)))
-    return Snapshot(
-        packed.tenant,
-        packed.customer_key,
-        settled,
-        tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
-        tuple(ring),
-        packed.ranks,
-        packed.told,
-        packed.closed,
-        packed.passed_ms,
-        packed.answers,
-        packed.past,
-        packed.due_ms,
-        packed.is_open,
+    state = CustomerState(
+        tenant=packed.tenant,
+        customer_key=packed.customer_key,
+        settled=settled,
+        tail=tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
+        ring=tuple(ring),
+        ranks=packed.ranks,
+        told=packed.told,
+        closed=packed.closed,
+        passed_ms=packed.passed_ms,
+        answers=packed.answers,
+        past=packed.past,
     )
+    if packed.rules is None:
+        return state, None
+    tracks = tuple([settled.alarms.tracks[track] if isinstance(track, int) else track for track in packed.tracks])
+    return state, Judged(packed.rules, Alarms(tracks, packed.raised_ms, packed.in_session))
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _DECODER = msgspec.msgpack.Decoder(_Packed)
 _GLANCE = msgspec.msgpack.Decoder(_Glance)
-_READERS: dict[int, Callable[[bytes], Snapshot]] = {1: _load, 2: _load, 3: _load}
+_READERS: dict[int, Callable[[bytes], tuple[CustomerState, Judged | None]]] = {1: _load, 2: _load, 3: _load, 4: _load}

@@ -1,10 +1,9 @@
-"""The state of one customer: what it holds, how it is searched, how it is written down."""
+"""The state of one customer: what it holds and how it is searched."""
 
 from __future__ import annotations
 
 import msgspec
 
-from operators import snapshots
 from operators.alerts import Answer
 from operators.entry import Entry
 from operators.evidence import Told
@@ -42,46 +41,6 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     def current(self) -> Fold:
         """The fold over all that is known."""
         return self.folds[-1] if self.folds else self.settled
-
-
-def dump(state: CustomerState, at_rest: snapshots.AtRest) -> bytes:
-    """Write a snapshot: everything but the cache, and what `snapshots.glance` reads."""
-    return snapshots.dump(
-        snapshots.Snapshot(
-            state.tenant,
-            state.customer_key,
-            state.settled,
-            state.tail,
-            state.ring,
-            state.ranks,
-            state.told,
-            state.closed,
-            state.passed_ms,
-            state.answers,
-            state.past,
-            at_rest.due_ms,
-            at_rest.is_open,
-        )
-    )
-
-
-def load(blob: bytes) -> CustomerState:
-    """Read a snapshot; the folds after the tail's entries are still to be taken."""
-    read = snapshots.load(blob)
-    return CustomerState(
-        read.tenant,
-        read.customer_key,
-        read.settled,
-        read.tail,
-        read.ring,
-        read.ranks,
-        read.told,
-        read.closed,
-        (),
-        read.passed_ms,
-        read.answers,
-        read.past,
-    )
 
 
 def find(tail: tuple[Entry, ...], id_hash: int) -> int:

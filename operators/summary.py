@@ -37,12 +37,7 @@ def session_update(
     session = fold.session or _NONE
     trajectory = fold.trajectory
     begin, end = quarters(trajectory.bins)
-    final, _ = level_at(
-        fold.mood.customer,
-        max(session.ended_ms, fold.mood.customer.at_ms),
-        parameters.customer_half_life_ms,
-        parameters.kappa,
-    )
+    final, _ = level_at(fold.mood.customer, session.ended_ms, parameters.customer_half_life_ms, parameters.kappa)
     day, week = contact_counts(fold.contacts, session.ended_ms)
     return SessionUpdate(
         tenant,

@@ -109,6 +109,11 @@ def late_message(before: Trajectory, entry: Entry) -> Trajectory:
     )
 
 
+def point_of(trajectory: Trajectory, entry: Entry) -> Point | None:
+    """What an earlier revision of the entry added; None once it is no longer among the latest points."""
+    return next((point for point in trajectory.points if point.id == entry.short_hash), None)
+
+
 def replaced(before: Trajectory, old: Point, new: Point) -> Trajectory:
     """Replace an old point with a corrected one; a corrected point of weight 0 is removed.
 

@@ -46,7 +46,7 @@ def forbid_acoustic(_tenant: str, _region: str) -> bool:
 def accept(  # its arguments are those of the steps that it runs
     payload: bytes | None,
     origin: Origin,
-    now_ms: int,
+    at_ms: int,
     identity: Identity,
     default_region: str = "US",
     acoustic_allowed: AcousticAllowed = forbid_acoustic,
@@ -56,7 +56,7 @@ def accept(  # its arguments are those of the steps that it runs
     Cleaning and redaction run libraries over untrusted text: any exception of theirs must reject one record only and
     must not stop the job.
     """
-    event = decode(payload, origin, now_ms)
+    event = decode(payload, origin, at_ms)
     if isinstance(event, Rejected):
         return event
     try:

@@ -46,6 +46,9 @@ def message(number: int = 1, at_s: float = 0.0, score: float = 0.0, **changes: o
         excerpt=RedactedText("so far so good"),
         broker_ms=START_MS + round(at_s * 1000) + 50,
         model_version="model/1",
+        topic="undertone.events",
+        partition=0,
+        offset=number,
     )
     return msgspec.structs.replace(plain, **changes)
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from operators import snapshots
 from operators.customer_state import CustomerState
 from operators.entry import entry_of, hash64
-from operators.fold import Fold
+from operators.escalation import ACTIVE, Alarms, Track
 from operators.parameters import DAY, Parameters
 from operators.records import Channel, Kind, Polarity, Speaker
-from operators.snapshots import SnapshotError
+from operators.snapshots import AtRest, Judged, SnapshotError
 from tests.operators.customers import (
     DEFAULT_RULES,
     SHORT_GAPS,
@@ -214,13 +214,25 @@ def test_what_a_snapshot_tells_at_a_glance_since_version_3() -> None:
     assert state.past.session.interactions == ("call-0",)
 
 
+def test_what_a_snapshot_holds_of_its_rules_since_version_4() -> None:
+    (_, before), (state, judged) = (
+        snapshots.load((SNAPSHOTS / f"v{version}.msgpack").read_bytes()) for version in (3, 4)
+    )
+    tracks = {track.rule: track.phase for track in judged.alarms.tracks} if judged else {}
+
+    assert before is None
+    assert [track.rule for track in state.settled.alarms.tracks] == ["unanswered-live"]
+    assert tracks["angry"] == ACTIVE
+
+
 def test_every_channel_kind_speaker_and_label_has_its_place_in_a_snapshot() -> None:
     named = {"channel": Channel, "kind": Kind, "speaker": Speaker, "label": Polarity}
     sent = [message(1, **{name: value}) for name, values in named.items() for value in get_args(values)]
     tail = tuple(entry_of(each, hash64(each.event_id)) for each in sent)
-    written = snapshots.Snapshot("acme", 7, Fold(), tail, (), (), (), 0)
+    written = CustomerState("acme", 7, tail=tail)
+    judged = Judged(9, Alarms((Track("angry", 2),)))
 
-    assert snapshots.load(snapshots.dump(written)) == written
+    assert snapshots.load(snapshots.dump(written, AtRest(7, 0, False), judged)) == (written, judged)
 
 
 def test_a_snapshot_of_the_future_is_refused_in_words() -> None:

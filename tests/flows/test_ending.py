@@ -11,10 +11,10 @@ import pytest
 from bytewax.errors import BytewaxRuntimeError
 
 from flows import ending
-from flows.intake import TooManyRejectsError
 from flows.settings import SettingsError
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.last_words import kept
+from operators.rejects import TooManyRejectsError
 from operators.row_store import StoreError
 from operators.rules import RuleError
 from tests.flows.failing import PLACES

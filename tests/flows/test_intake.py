@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from models.drift import Monitor, Window, reference
 from models.scorer import FakeScorer, Scores
 from operators import metrics
 from operators.identity import Identity
+from operators.parameters import DAY, HOUR
 from operators.records import Raw, Rejected, Scored
 from operators.rows import TABLES
 from operators.score import to_message
@@ -203,3 +205,20 @@ def test_a_model_that_refuses_one_text_at_a_time_stops_the_job_too() -> None:
         intake([poison, *unscored])
     with pytest.raises(ScorerError, match=f"{REFUSED} in a row: ValueError"):
         intake([poison])
+
+
+def verdict(broker_ms: int, now_ms: int) -> str:
+    """What becomes of a message of 10:15:30 that Kafka got at `broker_ms`."""
+    step = Intake(POLICY, Identity("key", "eu"), FakeScorer(), lambda: now_ms)
+    (got,) = step([Raw(payload=payload(), origin=msgspec.structs.replace(ORIGIN, broker_ms=broker_ms))])
+    return got.reason.value if isinstance(got, Rejected) else type(got).__name__
+
+
+@pytest.mark.parametrize(("broker_ms", "said"), [(NOW_MS, "Scored"), (NOW_MS - HOUR, "time_in_future")])
+def test_a_replay_refuses_the_times_that_the_job_refused(broker_ms: int, said: str) -> None:
+    assert [verdict(broker_ms, broker_ms + later) for later in (0, HOUR, 9 * DAY)] == [said] * 3
+
+
+@pytest.mark.parametrize("broker_ms", [-1, 0, NOW_MS + 9 * HOUR], ids=["none", "zero", "a clock that is wrong"])
+def test_without_a_timestamp_to_trust_the_wall_clock_decides(broker_ms: int) -> None:
+    assert [verdict(broker_ms, now_ms) for now_ms in (NOW_MS - HOUR, NOW_MS)] == ["time_in_future", "Scored"]

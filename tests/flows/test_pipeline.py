@@ -20,14 +20,15 @@ from msgspec.structs import replace
 
 from flows import pipeline as graph
 from flows.ending import root_cause
-from flows.intake import TooManyRejectsError
 from flows.pipeline import Ends, keyed, pipeline
 from flows.redrive import place
 from flows.settings import Settings
 from infra.traffic import generate
 from operators.clickhouse_sink import ClickHouseSink
+from operators.customer_state import CustomerReducer, CustomerState
 from operators.kafka_sink import KafkaSink, Outgoing
-from operators.records import Feedback, Origin, Raw, StreamTime, StreamTimes
+from operators.records import Feedback, Message, Origin, Raw, StreamTime, StreamTimes
+from operators.rejects import TooManyRejectsError
 from operators.row_store import MemoryStore
 from operators.rows import TABLES
 from operators.ticks import Timers, routes
@@ -80,7 +81,8 @@ class Run:
             dead_letters=self.dead_letters,
         )
 
-        flow = pipeline(ends, intake, reducer, timers, rules.keyword_bits, shard="0")
+        limit = self._settings.reject_run_limit
+        flow = pipeline(ends, intake, reducer, timers, rules.keyword_bits, shard="0", reject_run_limit=limit)
         run_main(flow, epoch_interval=timedelta(0), recovery_config=self._recovery)
 
     def tables(self) -> dict[str, Any]:
@@ -259,6 +261,28 @@ def test_a_run_of_nothing_but_rejects_stops_the_job(tmp_path: Path) -> None:
     assert str(cause).startswith("50 records in a row were rejected, the last for not_json at undertone.events[0]@49")
 
 
+def test_a_message_that_no_state_can_take_in_is_a_dead_letter_once_and_the_job_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = raws(60, malformed=0.0)
+    fold = CustomerReducer.on_message
+
+    def poisoned(self: CustomerReducer, state: CustomerState | None, message: Message) -> Any:
+        if message.offset == 7:
+            raise OverflowError
+        return fold(self, state, message)
+
+    monkeypatch.setattr(CustomerReducer, "on_message", poisoned)
+    run = Run(tmp_path / "recovery")
+    source = TestingSource([*records[:20], TestingSource.ABORT(), *records[20:]], batch_size=5)
+    run.go(source)
+    run.go(source)
+
+    assert set(run.dead_letters.ids) == {"undertone.events:0:7:customer"}
+    assert [dict(row)["reason"] for row in run.tables()["dead_letters"].values()] == ["not_foldable"]
+    assert len(run.tables()["trajectory"]) > 20
+
+
 def test_step_ids_are_frozen() -> None:
     names = {name: value for name, value in vars(graph).items() if name.startswith(("STEP_", "FLOW_"))}
 
@@ -273,6 +297,8 @@ def test_step_ids_are_frozen() -> None:
         "STEP_ALL_ROWS": "all_rows",
         "STEP_STORE": "store",
         "STEP_DEAD_LETTERS": "dead_letters",
+        "STEP_CUSTOMER_DEAD_LETTERS": "customer_dead_letters",
+        "STEP_ALL_DEAD_LETTERS": "all_dead_letters",
         "STEP_DEAD_LETTER_TOPIC": "dead_letter_topic",
         "STEP_ESCALATIONS": "escalations",
         "STEP_ESCALATION_TOPIC": "escalation_topic",

@@ -6,13 +6,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from operators.parameters import DAY, Parameters
-from operators.records import Feedback
+from operators.records import Feedback, Kind
 from tests.operators.customers import DEFAULT_RULES, SHORT_GAPS, contents, escalations, live, reducer, run, turns
-from tests.strategies import STEADY, Disorder, disorders, message
+from tests.strategies import STEADY, Disorder, disorders, message, retraction
 
 PARAMETERS = st.sampled_from([Parameters(), SHORT_GAPS])
 CORRECTED: dict[str, Any] = {"revision": 9}
@@ -82,6 +83,39 @@ def test_what_comes_after_the_session_is_closed_raises_nothing_again(disorder: D
             last[step.escalation_id] = step.transition
 
             assert known == "retracted" or step.transition in ("cleared", "retracted")
+
+
+@STEADY
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(-DAY, 4 * DAY), st.booleans(), st.booleans()), max_size=12))
+def test_no_revision_whatever_its_time_or_place_leads_out_of_the_scale(
+    changes: list[tuple[int, int, bool, bool]],
+) -> None:
+    """A revision should repeat the time and the interaction of its event; some producers give those of the edit."""
+    interactions = ("call-0", "call-1")
+    call = [message(n, n * 45, -0.8, channel="voice", interaction_id=interactions[n % 2]) for n in range(12)]
+    edits = []
+    for revision, (at, by_ms, is_elsewhere, is_gone) in enumerate(changes, 1):
+        edit = retraction(call[at], revision) if is_gone else msgspec.structs.replace(call[at], revision=revision)
+        place = interactions[(at + is_elsewhere) % 2]
+        edits.append(msgspec.structs.replace(edit, event_ms=edit.event_ms + by_ms, interaction_id=place))
+    _, outputs = run(reducer(rules=DEFAULT_RULES), [*call, *edits, *[message(20 + n, 600 + n, 0.9) for n in range(3)]])
+
+    for turn in turns(outputs):
+        assert max(abs(turn.level), abs(turn.customer_level), abs(turn.carried)) < 1
+
+
+@pytest.mark.parametrize("kind", ["utterance", "retracted"])
+def test_the_time_of_an_edit_does_not_move_a_settled_message(kind: Kind) -> None:
+    """A call of six minutes, its second message edited an hour later: as if the edit bore the time of the message."""
+    machine = reducer(rules=DEFAULT_RULES)
+    call = [message(number, number * 60, -0.8, channel="voice") for number in range(6)]
+    state, outputs = run(machine, call, close=False)
+    edit = msgspec.structs.replace(call[1], kind=kind, revision=1, score=0.5)
+    _, proper = machine.on_message(state, edit)
+    _, moved = machine.on_message(state, msgspec.structs.replace(edit, event_ms=edit.event_ms + 3_600_000))
+
+    assert contents([*outputs, *proper]) == contents([*outputs, *moved])
+    assert escalations(moved) == escalations(proper) == []
 
 
 def test_a_transcript_corrected_after_the_call_raises_nothing_again() -> None:

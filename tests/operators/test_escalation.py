@@ -114,6 +114,23 @@ def test_an_event_without_words_does_not_raise_what_was_held_back() -> None:
     ]
 
 
+def phoned(number: int, score: float, **changes: object) -> Message:
+    return message(number, number * 60, score, channel="voice", interaction_id="call-1", **changes)
+
+
+@pytest.mark.parametrize("clear", ["clear: {last: {above: 0.0}}, ", ""], ids=["clear", "raise no longer holds"])
+def test_an_alert_is_cleared_wherever_the_customer_goes_and_raised_in_its_scope_alone(clear: str) -> None:
+    scoped = GRAVER.replace("clear: {last: {above: 0.0}}, ", clear + "scope: {channels: [chat]}, ")
+    angry = [*said(-0.5, -0.5), phoned(2, -0.9), phoned(3, 0.9, final=False)]
+    _, still = run(reducer(rules=rules(scoped)), angry, close=False)
+    _, moved = run(
+        reducer(rules=rules(scoped)), [*angry, phoned(4, 0.9), phoned(5, -0.9), phoned(6, -0.9)], close=False
+    )
+
+    assert steps(still) == [("angry", "raised", 2, 60)]
+    assert steps(moved) == [("angry", "raised", 2, 60), ("angry", "cleared", 2, 240)]
+
+
 def test_the_end_of_the_session_clears_once_by_timer_or_by_the_next_session() -> None:
     history = said(-0.5, -0.5)
     end = ("angry", "cleared", 2, 60 + 1800)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.bins import Bins, quarters, with_score
-from operators.mood import Sums, add, add_late, level_at, under_until
+from operators.mood import Sums, add, level_at, under_until
 from operators.parameters import DAY, MINUTE, Parameters
 from operators.slope import Point, Slope, classify_trend, fit_slope
 from operators.trajectory import outcome, step_cusum
@@ -145,7 +145,7 @@ def test_a_late_message_adds_what_it_would_have_added_in_time(terms: list[tuple[
     for at, score, weight in sorted(terms):
         ordered = add(ordered, at, score, weight, DAY)
     for at, score, weight in terms:
-        late = add_late(late, at, score, weight, DAY)
+        late = add(late, at, score, weight, DAY)
 
     assert in_order.at_ms == ordered.at_ms
     assert (ordered.a, ordered.b) == pytest.approx((late.a, late.b), abs=1e-9)

@@ -5,12 +5,12 @@
                              '-- cooling down or budget spent --> suppressed (told once, while raise holds)
 
 A rule is asked of what the customer says, and of events without words (opened, rating ...) whoever made them, where it
-is in scope: nothing else counts, breaks or clears. De-bounce counts successive customer messages; an event without
-words can only set off rules that ask for one message, also where they were held back before. It may make an alert
-graver, and neither breaks nor clears. For one message `clear` goes before `level_up`, and what was cleared rises with
-a later message at the earliest. A level goes up only, at once where `level_up` holds of the message that raises. A
-provisional message moves an alert of level 1 to pending at most, and no other: what it seems to say may be gone with
-the next words, so it neither raises nor clears.
+is in scope: nothing else counts or breaks. An active alert clears wherever the customer goes on. De-bounce counts
+successive customer messages; an event without words can only set off rules that ask for one message, also where they
+were held back before. It may make an alert graver, and neither breaks nor clears. For one message `clear` goes before
+`level_up`, and what was cleared rises with a later message at the earliest. A level goes up only, at once where
+`level_up` holds of the message that raises. A provisional message moves an alert of level 1 to pending at most, and no
+other: what it seems to say may be gone with the next words, so it neither raises nor clears.
 
 The cooldown runs from the end of the rule's last alert, over sessions too, and lets a graver one pass. The budget is a
 sliding hour per customer, over all rules in the order of the file; it counts alerts that were raised, not those held

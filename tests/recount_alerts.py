@@ -1,6 +1,7 @@
 """The alerts that one customer's history must have raised, in one pass over it, by the documented state machine.
 
-A rule is asked of what the customer says, and of events without words whoever made them, where it is in scope.
+A rule is asked of what the customer says, and of events without words whoever made them, where it is in scope;
+an active alert clears out of its scope too.
 
 * De-bounce: `raise` must hold for so many successive messages of the customer and for so long since the first of them.
   An event without words counts for rules alone that ask for one message; it neither breaks nor clears anything.
@@ -106,7 +107,9 @@ class Customer:
                 self._answer(facts)
             if facts["speaker"] == "customer" or facts["kind"] != "utterance":
                 for rule in self.rules:
-                    if rule.covers(facts) and not (facts["provisional"] and rule.level > 1):
+                    if not rule.covers(facts):
+                        _clear(rule, self.standing[rule.id], facts)
+                    elif not (facts["provisional"] and rule.level > 1):
                         self._ask(rule, session, facts)
             last = facts
         self._wait(session, deadline, last)
@@ -119,7 +122,7 @@ class Customer:
         said = facts["kind"] == "utterance" and not facts["provisional"]
         if standing.active is not None:
             if not facts["provisional"]:
-                _follow(rule, standing, facts, said)
+                _follow(rule, standing, facts)
         elif not holds(rule.raises, facts):
             if said:
                 standing.calm()
@@ -171,13 +174,22 @@ class Customer:
             self.raised.append(at)
 
 
-def _follow(rule: PlainRule, standing: Standing, facts: Facts, said: bool) -> None:
+def _clear(rule: PlainRule, standing: Standing, facts: Facts) -> bool:
+    """Whether the customer's words end an active alert; in its scope or out of it."""
+    said = facts["kind"] == "utterance" and not facts["provisional"]
+    ends = said and (holds(rule.clears, facts) if rule.clears else not holds(rule.raises, facts))
+    if ends and standing.active is not None:
+        _end(standing, Step("cleared", facts["event_time"], "", facts))
+    return ends
+
+
+def _follow(rule: PlainRule, standing: Standing, facts: Facts) -> None:
     """An active alert ends, gets graver, or goes on."""
     alert = standing.active
     assert alert is not None
-    if said and (holds(rule.clears, facts) if rule.clears else not holds(rule.raises, facts)):
-        _end(standing, Step("cleared", facts["event_time"], "", facts))
-    elif rule.graver_when and alert.level < rule.graver_level and holds(rule.graver_when, facts):
+    if _clear(rule, standing, facts):
+        return
+    if rule.graver_when and alert.level < rule.graver_level and holds(rule.graver_when, facts):
         alert.level = rule.graver_level
         alert.steps.append(Step("level_up", facts["event_time"], "", facts))
 

@@ -33,7 +33,7 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     folds: tuple[Fold, ...] = ()
     """The fold after each entry of the tail: a cache, not part of a snapshot."""
     passed_ms: int = 0
-    """Latest event time up to which a tick published what time alone changed; 0: none did. New events may lie before."""
+    """Latest event time up to which a tick published what time alone changed; 0: none did. New events may be older."""
     answers: tuple[Answer, ...] = ()
     """Feedback on alerts that are not raised yet, by time: in a replay the feedback may come before the alert."""
     past: Fold | None = None

@@ -138,7 +138,7 @@ def reconcile(
 ) -> tuple[History, list[Escalation]]:
     """Correct published alerts: retract those that are no longer raised, reopen those that are no longer cleared.
 
-    An alert published with too high a level is published with the lower one. `mentioned` are the alerts for which the
+    An alert with too high a published level is published with the lower one. `mentioned` are the alerts for which the
     corrected history has transitions; those are published already. Without `reopens`, when the session is over, no
     alert is reopened.
     """
@@ -177,7 +177,8 @@ def prune(told: History, settled_ms: int, session: str) -> History:
     """Drop finished alerts that no correction can reach any more.
 
     An alert that was retracted, or resolved by a person, stays until its session ends: the rule may raise it again
-    under the same id, and its versions must continue. Of more than 24 alerts, the finished ones published first are dropped.
+    under the same id, and its versions must continue. Of more than 24 alerts, the finished ones published first are
+    dropped.
     """
     finished = [item for item in told if item.state not in _OPEN]
     kept = [

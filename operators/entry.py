@@ -55,7 +55,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def short_hash(self) -> int:
-        """Low half of the id's hash: enough to tell a few messages of one customer apart."""
+        """Low half of the id's hash: enough to distinguish a few messages of one customer."""
         return self.id_hash & 0xFFFF_FFFF
 
     @property

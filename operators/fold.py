@@ -235,7 +235,8 @@ class Folder:
     ) -> tuple[Session, Trajectory, Alarms, list[Change]]:
         """Return session, trajectory and alarms just before the event, and the transitions that time caused.
 
-        When the event begins a new session, that session is empty but for the customer level carried into it.
+        When the event begins a new session, that session has only the carried customer level and the count of
+        contacts before it.
         """
         session = fold.session
         alarms, passed = self.rest(fold, entry.event_ms, tenant, customer_key)

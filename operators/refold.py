@@ -22,7 +22,7 @@ Corrected = tuple[CustomerState, list[Output]]
 
 
 class Refolder:
-    """Folds entries again with a `Folder`, and returns new rows for them, and what their alerts have changed."""
+    """Folds entries again with a `Folder`, and returns the rows and escalations that result."""
 
     def __init__(self, folder: Folder, teller: Teller) -> None:
         self._folder = folder
@@ -85,7 +85,10 @@ class Refolder:
     def summary(
         self, state: CustomerState, fold: Fold, latest: Fold, how: str, gone_at: int | None = None
     ) -> SessionUpdate:
-        """Make the row of the session at `fold`; `latest` is the newest fold. With `gone_at`, a `known`, it deletes."""
+        """Make the row of the session at `fold`; `latest` is the newest fold.
+
+        With `gone_at`, the `Fold.known` for its version, the row deletes the session.
+        """
         session = fold.session
         if how == "closed" and session is not None and fold.alarms.tracks:
             alarms, _ = self._folder.rest(fold, session.deadline_ms, state.tenant, state.customer_key)

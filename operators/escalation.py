@@ -66,7 +66,7 @@ class Track(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Alarms(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """States of one customer's rules that are not idle, had an alert in this session, or may cool down; the budget."""
+    """One customer's budget, and the states of rules that are not idle, had an alert in this session or cool down."""
 
     tracks: tuple[Track, ...] = ()
     raised_ms: tuple[int, ...] = ()
@@ -201,7 +201,7 @@ def ripe_ms(track: Track, waits: Mapping[str, Rule]) -> int:
 
 
 def answered(alarms: Alarms, at_ms: int, waits: Mapping[str, Rule]) -> tuple[Alarms, list[Change]]:
-    """End the alerts of all rules about waiting, because somebody answered."""
+    """End all waits, whether pending or with an alert, because somebody answered."""
     if not any([track.phase and track.rule in waits for track in alarms.tracks]):
         return alarms, []
     known: dict[str, Track] = {}

@@ -59,7 +59,10 @@ class Before(msgspec.Struct, frozen=True, gc=False):
 
 
 def tell(told: History, change: Change, context: Context) -> tuple[History, Escalation | None]:
-    """Publish a transition, unless the alert has that level and that state already, or a person has dealt with it."""
+    """Publish a transition, unless the alert was last published in that state and level.
+
+    Nor is an alert that a person has acknowledged or resolved raised again on the same level.
+    """
     track = change.track
     before = find(told, track.alert)
     state = _AFTER[change.step]

@@ -1,10 +1,10 @@
-"""Tell the world what changed about a customer's alerts, once each.
+"""Publish each change of a customer's alerts once.
 
     active --a person--> acked --clear holds, or the session ends--> resolved <--a person-- active, acked
-      '-- nobody for `remind` --> reminded (once), still active
+      '-- not acknowledged for `remind` --> reminded (once), still active
 
-The fold says which alerts there should be; `Told` remembers what was published, and what people did with it. An alert
-that is published and, after a correction, should never have been, is retracted.
+The fold determines which alerts there should be; `Told` stores what was published, and what people did with it. A
+published alert that should not exist after a correction is retracted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from operators.evidence import Context, State, Told, escalation
 from operators.records import Escalation, Transition
 
 TOLD = 24
-"""Alerts remembered at most."""
+"""Most published alerts stored per customer; active and acknowledged ones are always stored."""
 
 _AFTER: dict[str, State] = {
     "raised": "active",
@@ -32,7 +32,7 @@ History = tuple[Told, ...]
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a person did with an alert."""
+    """Feedback: what a person did with an alert."""
 
     alert: str
     action: str
@@ -41,25 +41,28 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Before(msgspec.Struct, frozen=True, gc=False):
-    """The history up to a correction, which the correction does not touch."""
+    """The alerts before a correction, which the correction does not change."""
 
     until_ms: int
     """Event time of the correction."""
     session: str
     alerts: frozenset[str]
-    """Every alert that this session had raised or held back by then."""
+    """Every alert that was raised or suppressed in this session before the correction."""
 
     def has_raised(self, item: Told) -> bool:
-        """Whether the alert arose before the correction.
+        """Whether the alert was raised before the correction.
 
-        Times do not tell it: several messages may have one time, and an alert that was taken back and rose anew has
-        still the time of its first rising.
+        In the session of the correction, times do not show it: several messages may have the same time, and an alert
+        that was retracted and raised again keeps the time at which it was first raised.
         """
         return item.alert in self.alerts if item.session == self.session else item.raised_ms < self.until_ms
 
 
 def tell(told: History, change: Change, context: Context) -> tuple[History, Escalation | None]:
-    """Publish a transition unless the world already knows the alert in that state and level."""
+    """Publish a transition, unless the alert was last published in that state and level.
+
+    Nor is an alert that a person has acknowledged or resolved raised again on the same level.
+    """
     track = change.track
     before = find(told, track.alert)
     state = _AFTER[change.step]
@@ -86,7 +89,7 @@ def tell(told: History, change: Change, context: Context) -> tuple[History, Esca
 
 
 def find(told: History, alert: str) -> Told | None:
-    """What was told of an alert; None when nothing was."""
+    """Return what was published of an alert; None if nothing was."""
     for item in told:
         if item.alert == alert:
             return item
@@ -94,13 +97,13 @@ def find(told: History, alert: str) -> Told | None:
 
 
 def is_known(told: History, alert: str) -> bool:
-    """Whether an alert was told, and not taken back since."""
+    """Whether an alert was published and not retracted since."""
     item = find(told, alert)
     return item is not None and not _taken_back(item)
 
 
 def answer(told: History, given: Answer, context: Context) -> tuple[History, Escalation | None]:
-    """Take in what a person did: acknowledge the alert, or resolve it. One that is over stays as it is."""
+    """Apply what a person did: acknowledge the alert, or resolve it. An alert that is over does not change."""
     item = find(told, given.alert)
     if item is None or item.state not in _OPEN:
         return told, None
@@ -121,13 +124,13 @@ def answer(told: History, given: Answer, context: Context) -> tuple[History, Esc
 
 
 def reminders(told: History, until_ms: int) -> list[Told]:
-    """Alerts that nobody has acknowledged and that are due to be told again by `until_ms`, earliest first."""
+    """Return the alerts that nobody has acknowledged and whose reminder is due by `until_ms`, earliest first."""
     due = [item for item in told if 0 < item.remind_ms <= until_ms and item.state == "active"]
     return sorted(due, key=lambda item: item.remind_ms) if len(due) > 1 else due
 
 
 def remind(told: History, item: Told, context: Context) -> tuple[History, Escalation]:
-    """Tell an alert again, at the time at which that was due."""
+    """Publish the reminder of an alert, with the time at which it was due."""
     after = msgspec.structs.replace(item, version=item.version + 1, changed_ms=item.remind_ms, remind_ms=0)
     waited = (item.remind_ms - item.changed_ms) // 1000
     return _remember(told, after), escalation(after, "reminded", f"not acknowledged for {waited} s", context)
@@ -136,10 +139,11 @@ def remind(told: History, item: Told, context: Context) -> tuple[History, Escala
 def reconcile(
     told: History, alarms: Alarms, mentioned: Iterable[str], before: Before, context: Context, *, reopens: bool = True
 ) -> tuple[History, list[Escalation]]:
-    """After a correction: retract what should never have been raised, reopen what never cleared.
+    """Correct published alerts: retract those that are no longer raised, reopen those that are no longer cleared.
 
-    `mentioned` are the alerts that the corrected history has transitions for; those are told already. Once the session
-    is over nothing is reopened.
+    An alert with too high a published level is published with the lower one. `mentioned` are the alerts for which the
+    corrected history has transitions; those are published already. Without `reopens`, when the session is over, no
+    alert is reopened.
     """
     active = {track.alert: track for track in alarms.tracks if track.phase == ACTIVE}
     mentioned = set(mentioned)
@@ -163,7 +167,7 @@ def reconcile(
 
 
 def resolve_all(told: History, at_ms: int, context: Context) -> tuple[History, list[Escalation]]:
-    """Clear what is active, as the session is over."""
+    """Clear the active and acknowledged alerts, because the session is over."""
     out = []
     for item in [item for item in told if item.state in _OPEN]:
         after = msgspec.structs.replace(item, state="resolved", version=item.version + 1, changed_ms=at_ms, remind_ms=0)
@@ -173,10 +177,11 @@ def resolve_all(told: History, at_ms: int, context: Context) -> tuple[History, l
 
 
 def prune(told: History, settled_ms: int, session: str) -> History:
-    """Forget finished alerts that no correction can reach any more.
+    """Drop finished alerts that no correction can reach any more.
 
-    One that was taken back, or resolved by a person, stays until its session ends: the rule may raise under the same
-    id again, and its versions must go on. Of more than 24 the finished ones that are longest known give way.
+    An alert that was retracted, or resolved by a person, stays until its session ends: the rule may raise it again
+    under the same id, and its versions must continue. Of more than 24 alerts, the finished ones published first are
+    dropped.
     """
     finished = [item for item in told if item.state not in _OPEN]
     kept = [
@@ -189,7 +194,7 @@ def prune(told: History, settled_ms: int, session: str) -> History:
 
 
 def with_answer(answers: Sequence[Answer], given: Answer, most: int) -> tuple[Answer, ...]:
-    """Keep an answer to an alert that is not known yet; the oldest gives way, a repeat changes nothing.
+    """Add feedback on an alert that is not raised yet; beyond `most`, the oldest is dropped; a repeat changes nothing.
 
     >>> with_answer((), Answer("a", "acknowledged", 7), 8)
     (Answer(alert='a', action='acknowledged', at_ms=7),)
@@ -200,7 +205,7 @@ def with_answer(answers: Sequence[Answer], given: Answer, most: int) -> tuple[An
 
 
 def _settled_by_hand(item: Told) -> bool:
-    """Whether a person has dealt with the alert, so that the rule saying the same again is no news."""
+    """Whether a person has acknowledged or resolved the alert, so that the same transition is not published again."""
     return item.state == "acked" or item.by_hand
 
 
@@ -212,7 +217,7 @@ def _retract(told: History, item: Told, context: Context) -> tuple[History, Esca
 
 
 def _moved(told: History, item: Told, change: Change) -> History:
-    """The alert with the time at which it rose, when a correction has moved that: nothing that anybody must hear."""
+    """Update `changed_ms` if a correction moved the time at which an active alert was raised; nothing is published."""
     if change.step != "raised" or item.state != "active" or item.changed_ms == change.at_ms:
         return told
     return _remember(told, msgspec.structs.replace(item, changed_ms=change.at_ms))
@@ -225,7 +230,7 @@ def _lower(told: History, item: Told, level: int, context: Context) -> tuple[His
 
 
 def _taken_back(item: Told) -> bool:
-    """A retracted alert is remembered with level 0, so that raising it again is news."""
+    """Whether the alert is retracted: it is stored with level 0, so that raising it again is published."""
     return item.level == 0
 
 

@@ -1,4 +1,4 @@
-"""The wall clock of the job, handed to what needs one, so that a test can hand over another."""
+"""The wall clock of the job. Code that needs the time takes it as an argument, so that a test can pass another."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def now_ms() -> int:
-    """Wall clock in milliseconds since the Unix epoch."""
+    """Return the wall-clock time in milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000

@@ -1,7 +1,7 @@
-"""The one adapter that runs the reducers as a Bytewax stateful step, keyed by customer.
+"""Adapter that runs `CustomerReducer` as a Bytewax stateful step, keyed by customer.
 
-What the reducers decide is pure; what is here is the engine's side of it: batches, snapshots, timers. Timers
-are armed on a heap of the worker, not through `notify_at`, whose cost grows with the number of keys
+The reducer is pure; this module does what the engine needs: batches, snapshots and timers. Timers are on a heap of
+the worker, and not set through `notify_at`, whose cost grows with the number of keys
 (docs/decisions/0002-own-timers.md).
 """
 
@@ -28,14 +28,13 @@ Input = Message | Feedback | Tick | StreamTimes
 
 
 class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
-    """One customer's state between two snapshots.
+    """One key of the stateful step: the state of one customer.
 
-    Each activation gives all values that reached this customer, in order; a session that several of them
-    moved is written once, as it stands after the last. Stream time comes under keys of its own, which have no
-    state.
+    Each activation brings all values that have arrived for this customer, in order. A session that several of them
+    change gets one row, after the last. Stream time arrives under keys of its own, which have no state.
 
-    The state of a customer whose session is over stays packed, as a snapshot, until it is asked for: most customers
-    are at rest, and unpacked they take a multiple of the memory and of the time of a start.
+    The state of a customer without an open session stays packed, as a snapshot, until it is needed. Most customers are
+    in that condition; unpacked states would take several times the memory, and the start several times as long.
     """
 
     def __init__(self, reducer: CustomerReducer, timers: Timers, rejects: RejectRun, blob: bytes | None) -> None:
@@ -49,13 +48,13 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         if blob is not None and (seen := reducer.glance(blob)) is not None:
             self._arm(seen)
             self._count_open(seen.is_open)
-        elif blob is not None:  # of an older version
+        elif blob is not None:  # an older version, which `glance` cannot read
             self._unpack()
             self._settle()
 
     @kept
     def on_batch(self, values: list[Input]) -> tuple[list[Output], bool]:
-        """Fold the values in; DISCARD once the customer is forgotten."""
+        """Process the values; the flag is DISCARD once the customer is forgotten."""
         outputs: list[Output] = []
         for value in values:
             if isinstance(value, StreamTimes):
@@ -78,21 +77,21 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
 
     @kept
     def snapshot(self) -> bytes:
-        """Versioned msgpack bytes: immutable, as the engine pickles them later."""
+        """Return the state as versioned msgpack bytes, which are immutable: the engine pickles them later."""
         if self._packed is not None:
             return self._packed
         assert self._state is not None  # the engine snapshots retained keys only
         return self._reducer.dump(self._state)
 
     def _on_message(self, message: Message) -> Sequence[Output]:
-        """Fold a message in; one that cannot be folded is told, and leaves the state as it is.
+        """Process a message; one that cannot be folded becomes a `Rejected` and leaves the state unchanged.
 
-        Raised, it would come again at every restart, and no customer would be served for the sake of one.
+        If the exception left the step, the job would fail on the same message after every restart, for all customers.
         """
         before = self._state
         try:
             self._state, outputs = self._reducer.on_message(self._state, message)
-        except Exception as error:  # a fault of ours: which, nobody knows
+        except Exception as error:  # a bug of the job, so it can be of any type
             return [self._refuse(message, error)]
         self._rejects.accepted()
         if self._state is before:
@@ -100,7 +99,7 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
         return outputs
 
     def _refuse(self, message: Message, error: Exception) -> Rejected:
-        """Tell what failed and where, in the code and in Kafka; an error's own words may quote the customer's."""
+        """Log what failed and where in code and Kafka, without the error's message: it may quote the customer."""
         rejected = Rejected(stage="customer", reason=Reason.NOT_FOLDABLE, origin=message.origin)
         place, at = extract_tb(error.__traceback__)[-1], rejected.origin
         LOG.error(
@@ -123,7 +122,7 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             self._state, self._packed = self._reducer.load(self._packed), None
 
     def _settle(self) -> None:
-        """Wait for what is next; pack the state where that is the next conversation."""
+        """Arm the timer, and pack the state if no session is open."""
         if self._state is None:
             if self._packed is None:
                 self._count_open(False)
@@ -141,23 +140,23 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             self._open = is_open
 
     def _arm(self, at_rest: AtRest) -> None:
-        # A timer may fire early (the reducer then does nothing and it is armed again), never late.
+        # A timer may fire early (the reducer then does nothing, and the timer is armed again), but never late.
         if self._armed is None or at_rest.due_ms < self._armed:
             self._armed = at_rest.due_ms
             self._timers.arm(str(at_rest.customer_key), at_rest.due_ms)
 
 
 def builder(reducer: CustomerReducer, timers: Timers, reject_run_limit: int) -> Callable[[bytes | None], CustomerLogic]:
-    """Make the function with which Bytewax builds a key's logic, new or from a snapshot.
+    """Make the function with which Bytewax builds the logic of a key, new or from a snapshot.
 
-    So many messages in a row, of whichever customers, that cannot be folded stop the job.
+    `reject_run_limit` messages in a row that cannot be folded, of any customers of the worker, stop the job.
     """
     rejects = RejectRun(reject_run_limit, "This is a fault of the job: the log names the error")
     return lambda blob: CustomerLogic(reducer, timers, rejects, blob)
 
 
 def count(output: Output) -> None:
-    """Show an output in the metrics."""
+    """Count an output in the metrics."""
     if isinstance(output, Escalation):
         metrics.ESCALATIONS.labels(output.transition, output.route, output.family).inc()
     elif isinstance(output, Turn) and output.late:
@@ -165,7 +164,7 @@ def count(output: Output) -> None:
 
 
 def latest_sessions(outputs: Sequence[Output]) -> list[Output]:
-    """Keep of every session its last update; order otherwise unchanged.
+    """Drop all updates of a session but the last; the order of the other outputs does not change.
 
     >>> latest_sessions([])
     []

@@ -1,18 +1,18 @@
-"""One customer, one state: the pure heart of the keyed step, where messages become turns, sessions and alerts.
+"""The pure core of the keyed step: one customer's messages become turns, sessions and alerts.
 
-Arrival order does not matter within the allowed lateness. The state is a `settled` fold of everything
-older than the watermark (the customer's latest event time minus the lateness), plus the open `tail`: the messages
-after that, sorted in event order. A message that comes in order costs one step of the fold; one that does not is
-sorted in, and the steps after it are taken again (`refold.py`). A revision or a retraction exchanges its entry of the
-tail. Since the same step is taken in the same order whatever arrived when, the results are bit-equal.
+Arrival order does not matter within the allowed lateness. The state is the `settled` fold of all messages before the
+customer's watermark (latest event time minus lateness), plus the open `tail`: the later messages, in event order. A
+message that comes in order costs one step of the fold. A message out of order is sorted in, and the messages after it
+are folded again (`refold.py`). A revision or a retraction replaces its entry in the tail. The same steps are taken in
+the same order, whatever arrived when, so the results are bit-equal.
 
-Versions come from the data: a turn's version is the knowledge of all messages up to its place, so the row with
-the highest version is the one that knew most, on every run. A session's version counts in every correction known,
-wherever it is, as a correction may move where sessions begin and end.
+Versions come from the data: the version of a turn is the sum of `Entry.knowledge` over all messages up to its place,
+so on every run the row with the highest version is the one that has seen most. The version of a session counts every
+correction of the customer, wherever it is, because a correction may move where sessions begin and end.
 
-Past the watermark a message is `late`: it still moves what adds up in any order (docs/formulas.md, "What comes
-late"). What follows from silence (nobody answered, the session is over) is said once stream time is past it by the
-lateness, when no message in time can prove it wrong. Nothing here reads a clock, does I/O, or knows the engine.
+A message before the watermark is `late`: it still changes what does not depend on the order (docs/formulas.md, "What
+comes late"). What follows from silence (nobody answered, the session is over) is published once stream time is past it
+by the lateness, when no message in time can prove it wrong. Nothing here reads a clock, does I/O or uses the engine.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ __all__ = ["CustomerReducer", "CustomerState", "Output"]
 
 
 class CustomerReducer:
-    """Folds one customer's messages; shared by all customers, holds no state of any.
+    """Folds the messages of a customer. All customers share one reducer, which holds no state of any.
 
-    `lateness_ms` is the event time within which any order of arrival gives the same final rows.
+    `lateness_ms` is the allowed lateness in event time: within it, any arrival order gives the same final rows.
     """
 
     def __init__(self, parameters: Parameters, rules: Rules, lateness_ms: int) -> None:
@@ -50,8 +50,8 @@ class CustomerReducer:
         self._refolder = Refolder(self._folder, self._teller)
 
     def on_message(self, state: CustomerState | None, message: Message) -> tuple[CustomerState, list[Output]]:
-        """Take in one message, in whatever order it comes; a repeat changes nothing and gives nothing."""
-        if state is None or state.tenant != message.tenant:  # feedback that named a wrong tenant came first
+        """Process one message, in any arrival order; a repeat changes nothing and gives no output."""
+        if state is None or state.tenant != message.tenant:  # the state was made by feedback with a wrong tenant
             state = CustomerState(message.tenant, message.customer_key)
         entry = entry_of(message, hash64(message.event_id))
         held = find(state.tail, entry.id_hash)
@@ -68,7 +68,7 @@ class CustomerReducer:
         return self._settle(state), out
 
     def on_feedback(self, state: CustomerState | None, feedback: Feedback) -> tuple[CustomerState | None, list[Output]]:
-        """Take in what a person did with one of the customer's alerts, be it raised already or not."""
+        """Process what a person did with one of the customer's alerts, which may not be raised yet."""
         named = alert_of(feedback.escalation_id)
         if named is None or (state is not None and feedback.tenant != state.tenant):
             return state, []
@@ -80,7 +80,7 @@ class CustomerReducer:
         return state, [*said]
 
     def on_tick(self, state: CustomerState, stream_ms: int) -> tuple[CustomerState | None, list[Output]]:
-        """Let stream time pass: tell what silence has brought about, and forget the customer who is gone for good."""
+        """Publish what follows from silence until the lateness before `stream_ms`; the state is None to forget it."""
         out: list[Output] = []
         fold = state.current
         session = fold.session
@@ -97,12 +97,12 @@ class CustomerReducer:
         return (None if stream_ms > self._forget_ms(state) else state), out
 
     def has_open_session(self, state: CustomerState) -> bool:
-        """Whether the last session is still to be closed."""
+        """Whether the last session has not been published as closed."""
         fold = state.current
         return fold.session is not None and state.closed != fold.known
 
     def next_timer(self, state: CustomerState) -> int:
-        """Stream time in milliseconds at which `on_tick` has something to do."""
+        """Return the stream time in milliseconds at which `on_tick` has something to do."""
         if not self.has_open_session(state):
             return self._forget_ms(state) + 1
         fold = state.current
@@ -115,23 +115,23 @@ class CustomerReducer:
         return due + self.lateness_ms + 1
 
     def dump(self, state: CustomerState) -> bytes:
-        """Write a snapshot: msgpack, versioned."""
+        """Write a snapshot as versioned msgpack."""
         judged = Judged(self.rules.fingerprint, state.current.alarms)
         return snapshots.dump(state, self.at_rest(state), judged)
 
     def at_rest(self, state: CustomerState) -> AtRest:
-        """What has to be known of the customer while nothing is heard."""
+        """Return what the keyed step needs of the customer until the next message."""
         return AtRest(state.customer_key, self.next_timer(state), self.has_open_session(state))
 
     def glance(self, blob: bytes) -> AtRest | None:
-        """Read just that from a snapshot; None where it is of a version without it."""
+        """Read `AtRest` only from a snapshot; None for versions that do not store it."""
         return snapshots.glance(blob)
 
     def load(self, blob: bytes) -> CustomerState:
         """Read a snapshot of this or an older version and fold the tail again.
 
-        Other rules than those of the snapshot begin with the next event: what is past is not judged again, and alerts
-        stand as they stood.
+        Rules that differ from those of the snapshot apply from the next event on: earlier events are not evaluated
+        again, and alerts keep their state.
         """
         state, judged = snapshots.load(blob)
         if judged is not None and judged.rules != self.rules.fingerprint and state.tail:
@@ -141,7 +141,7 @@ class CustomerReducer:
         return msgspec.structs.replace(state, folds=tuple([step.fold for step in steps]))
 
     def _append(self, state: CustomerState, entry: Entry, message: Message) -> tuple[CustomerState, list[Output]]:
-        """The common case: the newest message of the customer."""
+        """Add a message that is the newest of the customer: the common case."""
         before = state.current
         step = self._folder.step(before, entry, state.tenant, state.customer_key)
         out: list[Output] = [step.turn, *self._sessions_appended(state, before, step.fold)]
@@ -151,9 +151,9 @@ class CustomerReducer:
         return msgspec.structs.replace(state, tail=tail, folds=folds), out
 
     def _sessions_appended(self, state: CustomerState, before: Fold, after: Fold) -> list[Output]:
-        """Rows of the session that an appended event ended, began or moved.
+        """Make rows for the sessions that an appended event ended, began or extended.
 
-        An open session is told at its 1st, 2nd, 4th, 8th ... event: the turns carry the live values.
+        An open session gets a row at its 1st, 2nd, 4th, 8th ... event only, because the turns have the live values.
         """
         old, new = before.session, after.session
         out: list[Output] = []
@@ -164,7 +164,7 @@ class CustomerReducer:
         return out
 
     def _settle(self, state: CustomerState) -> CustomerState:
-        """Move what no message can precede any more from the tail into the settled fold."""
+        """Move entries before the watermark, and those beyond the longest tail, into the settled fold."""
         tail = state.tail
         if not tail:
             return state
@@ -177,7 +177,9 @@ class CustomerReducer:
         ring, ranks = remembered(state, tail[:count])
         settled, told = state.folds[count - 1], state.told
         if told:
-            # Not by the place of the last message, which may have been taken back: time then says again what it said.
+            # Prune by the end of the session, not by the last settled place, which may be a tombstone: its step lets no
+            # time pass, so a wait that ran out before it is raised by the step after it. When that step is taken again
+            # after a correction, an alert that was pruned here would be published as a new one.
             session = settled.session
             told = alerts.prune(told, session.ended_ms if session else settled.place[0], session.id if session else "")
         return msgspec.structs.replace(

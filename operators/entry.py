@@ -1,6 +1,6 @@
-"""The compact message: what keyed state keeps of a `Message` while its place in event order may still change.
+"""Compact form of a `Message`, stored in keyed state while the message's place in event order may still change.
 
-No text and no tag probabilities: numbers, ids and names only.
+It holds numbers, ids and names, and neither text nor tag probabilities.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from operators.parameters import SCALE
 from operators.records import Channel, Kind, Message, Polarity, Speaker
 
 REVISED = 1 << 24
-"""What one revision or retraction adds to `knowledge`: more than all the messages before it together."""
+"""What one revision or retraction adds to `knowledge`: more than all of a customer's messages add together."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -28,7 +28,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     revision: int
     retracted: bool
-    """A tombstone: it moves nothing, but keeps the versions of later rows growing."""
+    """A tombstone: it changes no value, but raises the versions of later rows."""
     channel: Channel
     kind: Kind
     speaker: Speaker
@@ -50,22 +50,22 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def place(self) -> tuple[int, int]:
-        """Position in event order; the hash of the id breaks ties the same way on every run."""
+        """Position in event order; the hash of the id breaks ties in the same way on every run."""
         return self.event_ms, self.id_hash
 
     @property
     def short_hash(self) -> int:
-        """Low half of the id's hash: enough to tell a few messages of one customer apart."""
+        """Low half of the id's hash: enough to distinguish a few messages of one customer."""
         return self.id_hash & 0xFFFF_FFFF
 
     @property
     def is_customer(self) -> bool:
-        """Whether the customer speaks; only such entries move the mood."""
+        """Whether these are words of the customer; only such entries change the mood."""
         return self.speaker == "customer" and self.kind == "utterance"
 
     @property
     def knowledge(self) -> int:
-        """What knowing this entry adds to the version of its row and of every later one."""
+        """What this entry adds to the version of its own row and of every later row."""
         return (not self.retracted) + REVISED * (self.revision + self.retracted)
 
 

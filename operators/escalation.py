@@ -2,27 +2,27 @@
 
     idle --raise holds--> pending --for `for`--> active --clear holds, or the session ends--> idle (cooling down)
                              |                     '-- level_up.when holds --> active, graver
-                             '-- cooling down or budget spent --> suppressed (told once, while raise holds)
+                             '-- cooling down or budget spent --> suppressed (published once, while raise holds)
 
-A rule is asked of what the customer says, and of events without words (opened, rating ...) whoever made them, where it
-is in scope: nothing else counts or breaks. An active alert clears wherever the customer goes on. De-bounce counts
-successive customer messages; an event without words can only set off rules that ask for one message, also where they
-were held back before. It may make an alert graver, and neither breaks nor clears. For one message `clear` goes before
-`level_up`, and what was cleared rises with a later message at the earliest. A level goes up only, at once where
-`level_up` holds of the message that raises. A provisional message moves an alert of level 1 to pending at most, and no
-other: what it seems to say may be gone with the next words, so it neither raises nor clears.
+A rule in scope is evaluated for what the customer says, and for events without words (opened, rating ...), whoever
+made them. Out of scope an active alert may only clear. De-bounce (`for`) counts successive customer messages. An event
+without words can raise only rules that ask for one message, also if they were suppressed before; it may raise an
+alert's level, and it neither resets a count nor clears. For one message `clear` is evaluated before `level_up`, and a
+cleared alert is raised again by a later message at the earliest. A level only goes up, and does so at once if
+`level_up` holds for the message that raises the alert. A provisional message moves a rule of level 1 to pending at
+most, and no other rule: its words may change with the next revision, so it neither raises nor clears.
 
-The cooldown runs from the end of the rule's last alert, over sessions too, and lets a graver one pass. The budget is a
-sliding hour per customer, over all rules in the order of the file; it counts alerts that were raised, not those held
-back or made graver. Keyed state knows one customer only, so it caps what one customer may set off, and a cap per
-recipient belongs to whoever delivers.
+The cooldown runs from the end of the rule's last alert, also across sessions; an alert for which `level_up` holds
+passes it. The budget is per customer and sliding hour, shared by all rules in the order of the file. It counts alerts
+that were raised, and neither suppressed alerts nor higher levels. Keyed state covers one customer only, so the budget
+limits what one customer can set off; a limit per recipient belongs to whatever delivers the alerts.
 
 A rule about waiting goes from pending to active by the passing of time alone (`pass_time`): `for.seconds` after the
-first message, not before the last that it asks for, and put off rather than held back while it cools down. What the
-budget holds back of it stays so. An answer ends it.
+first message, but not before the last message that it asks for. During the cooldown it is delayed, not suppressed. If
+the budget suppresses it, it stays suppressed. An answer ends it.
 
-A step is a pure function of the alarms before it and the facts, so a corrected history folds to the alarms that it
-should have had; `alerts.py` tells the world the difference, and knows what people did with an alert.
+A step is a pure function of the alarms before it and the facts, so a corrected history gives the alarms that it should
+have had. `alerts.py` publishes the difference, and tracks what people did with an alert.
 """
 
 from __future__ import annotations
@@ -40,45 +40,45 @@ from operators.rules import Rule
 IDLE, PENDING, ACTIVE, SUPPRESSED = range(4)
 _HEXADECIMAL = frozenset("0123456789abcdef")
 RAISED = 12
-"""Times of alerts that are remembered for the budget."""
+"""Most times of raised alerts that are stored for the budget."""
 
 Step = Literal["raised", "level_up", "cleared", "suppressed"]
 Place = tuple[str, int, str]
-"""Tenant, customer and session that an alert is raised in."""
+"""Tenant, customer and session in which an alert is raised."""
 
 
 class Track(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where one rule stands with one customer. Rules without a past have none."""
+    """State of one rule for one customer; a rule that never matched has no entry."""
 
     rule: str
     phase: int = IDLE
     count: int = 0
     """Successive customer messages for which `raise` held, counted up to what the rule asks for."""
     since_ms: int = 0
-    """First of them; once active, when the alert was raised."""
+    """Event time of the first of them; once active, when the alert was raised."""
     resolved_ms: int = 0
     """When the last alert ended; the cooldown runs from here. 0: never."""
     level: int = 0
     ordinal: int = 0
-    """Alerts of this rule so far in this session."""
+    """Number of alerts of this rule in this session, suppressed ones included."""
     alert: str = ""
-    """Id of the alert that is active, or last was."""
+    """Id of the active or suppressed alert, or of the last one."""
 
 
 class Alarms(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """All rules of one customer that are not idle."""
+    """One customer's budget, and the states of rules that are not idle, had an alert in this session or cool down."""
 
     tracks: tuple[Track, ...] = ()
     raised_ms: tuple[int, ...] = ()
-    """When the latest alerts were raised, whichever rule: the budget of an hour."""
+    """Event times at which the latest alerts of any rule were raised, for the budget."""
     in_session: int = 0
-    """Alerts raised in this session."""
+    """Number of alerts raised in this session."""
     since: tuple[int, int] = (0, 0)
-    """Place of the last event that earlier rules have judged: those of today leave all up to it as it is."""
+    """Place of the last event that was evaluated with earlier rules; the present rules apply only to later events."""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """One transition of one alert, to be told."""
+    """One transition of one alert, to be published."""
 
     step: Step
     track: Track
@@ -87,7 +87,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 def alert_id(place: Place, rule: str, ordinal: int) -> str:
-    """Name an alert among those of its customer after what it is, so that a replay raises the same one.
+    """Return the id of an alert, unique for its customer: a hash of what it is, so that a replay gives the same id.
 
     >>> alert_id(("acme", 7, "e75930b1d9463ce8"), "angry", 1)
     '14eeb2e25c4b'
@@ -97,9 +97,9 @@ def alert_id(place: Place, rule: str, ordinal: int) -> str:
 
 
 def escalation_id(customer_key: int, alert: str) -> str:
-    """Name an alert for the world: whose it is stands first, so that an answer finds its way.
+    """Return the published id of an alert; it starts with the customer key, so that feedback reaches the customer.
 
-    Alerts raised by the first version of the job had a name of 16 digits in the whole world, and keep it.
+    Alerts raised by the first version of the job have globally unique ids of 16 digits, and keep them.
 
     >>> escalation_id(7, "14eeb2e25c4b")
     '0000000000000007-14eeb2e25c4b'
@@ -108,7 +108,7 @@ def escalation_id(customer_key: int, alert: str) -> str:
 
 
 def alert_of(escalation: str) -> tuple[int, str] | None:
-    """Customer and alert that an `escalation_id` names; None when it is not one that tells.
+    """Return the customer and the alert that an `escalation_id` names; None when it contains no customer.
 
     >>> alert_of("0000000000000007-14eeb2e25c4b"), alert_of("e-1")
     ((7, '14eeb2e25c4b'), None)
@@ -120,7 +120,7 @@ def alert_of(escalation: str) -> tuple[int, str] | None:
 
 
 def alerts_in(alarms: Alarms, place: Place) -> frozenset[str]:
-    """Every alert of the session at `place` that was raised or held back so far, whatever became of it.
+    """Return all alerts of the session at `place` that were raised or suppressed so far, ended ones included.
 
     >>> sorted(alerts_in(Alarms((Track("angry", ordinal=2),)), ("acme", 7, "e75930b1d9463ce8")))
     ['14eeb2e25c4b', '613b202a0161']
@@ -132,9 +132,10 @@ def alerts_in(alarms: Alarms, place: Place) -> frozenset[str]:
 def evaluate(
     alarms: Alarms, facts: Facts, rules: tuple[Rule, ...], by_id: Mapping[str, Rule]
 ) -> tuple[Alarms, list[Change]]:
-    """Ask every rule in scope after one message; gives the alarms and what changed.
+    """Evaluate every rule in scope for one event; return the new alarms and the transitions.
 
-    Of rules out of scope, found `by_id`, an active alert may still clear: the customer went on elsewhere.
+    An active alert of a rule out of scope (found in `by_id`) may clear: the customer went on in another channel or
+    queue.
     """
     known = {track.rule: track for track in alarms.tracks}
     changes: list[Change] = []
@@ -168,9 +169,9 @@ def evaluate(
 
 
 def pass_time(alarms: Alarms, until_ms: int, waits: Mapping[str, Rule], place: Place) -> tuple[Alarms, list[Change]]:
-    """Raise, up to and including `until_ms`, what becomes due because nobody answers.
+    """Raise the alerts that become due up to and including `until_ms` because nobody answers.
 
-    `waits` are the rules about waiting, by id. An alert carries the time at which it was due, not that of who asks.
+    `waits` are the rules about waiting, by id. The time of a transition is that at which it was due, not `until_ms`.
     """
     ripe = [(due, track) for track in alarms.tracks if 0 < (due := ripe_ms(track, waits)) <= until_ms]
     if not ripe:
@@ -189,7 +190,7 @@ def pass_time(alarms: Alarms, until_ms: int, waits: Mapping[str, Rule], place: P
 
 
 def ripe_ms(track: Track, waits: Mapping[str, Rule]) -> int:
-    """When a pending alert about waiting becomes due, its cooldown considered; 0 when it is not one, or not pending."""
+    """Return the event time at which a pending rule about waiting is due, after its cooldown; 0 for any other track."""
     if track.phase != PENDING:
         return 0
     rule = waits.get(track.rule)
@@ -200,7 +201,7 @@ def ripe_ms(track: Track, waits: Mapping[str, Rule]) -> int:
 
 
 def answered(alarms: Alarms, at_ms: int, waits: Mapping[str, Rule]) -> tuple[Alarms, list[Change]]:
-    """End every wait, as somebody answered."""
+    """End all waits, whether pending or with an alert, because somebody answered."""
     if not any([track.phase and track.rule in waits for track in alarms.tracks]):
         return alarms, []
     known: dict[str, Track] = {}
@@ -217,7 +218,7 @@ def answered(alarms: Alarms, at_ms: int, waits: Mapping[str, Rule]) -> tuple[Ala
 
 
 def end_session(alarms: Alarms, at_ms: int) -> tuple[Alarms, list[Change]]:
-    """Resolve what is active, as the session ended at `at_ms`; only cooldowns outlive it."""
+    """Resolve the active alerts, because the session ended at `at_ms`; only cooldowns and the budget outlive it."""
     if not alarms.tracks:
         return (Alarms((), alarms.raised_ms) if alarms.in_session else alarms), []
     changes = [Change("cleared", track, "the session ended", at_ms) for track in alarms.tracks if track.phase == ACTIVE]
@@ -238,7 +239,7 @@ def _advance(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...]) ->
 
 
 def _while_holding(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ...]) -> tuple[Track, Change | None]:
-    """The reason is there, the alert is not: count, and raise once it has lasted."""
+    """Handle a message for which `raise` holds while no alert is active: count, and raise once `for` is fulfilled."""
     turn = facts.turn
     if turn.kind != "utterance" and rule.messages > 1:
         return track, None
@@ -246,7 +247,7 @@ def _while_holding(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ..
         since = track.since_ms if track.phase == PENDING else turn.event_ms
         count = min(track.count + 1, rule.messages)
         if rule.waits and track.count < count == rule.messages:
-            since = max(since, turn.event_ms - rule.duration_ms)  # not due before the last message that it asks for
+            since = max(since, turn.event_ms - rule.duration_ms)  # not due before the last message of its count
         if track.phase != PENDING or count != track.count:
             track = Track(rule.id, PENDING, count, since, track.resolved_ms, track.level, track.ordinal, track.alert)
     if turn.provisional or rule.waits:
@@ -263,7 +264,7 @@ def _while_holding(rule: Rule, track: Track, facts: Facts, raised: tuple[int, ..
 def _fire(
     rule: Rule, track: Track, now: int, raised: tuple[int, ...], place: Place, reason: str, graver: int | None = None
 ) -> tuple[Track, Change]:
-    """Raise what is due, or say that it is held back as the rule cools down or the budget is spent."""
+    """Raise an alert that is due, or suppress it if the rule cools down or the budget is spent."""
     blocked = _blocked(rule, track, now, raised, graver is not None)
     ordinal = track.ordinal + 1
     after = Track(
@@ -282,7 +283,7 @@ def _fire(
 
 
 def _blocked(rule: Rule, track: Track, now: int, raised: tuple[int, ...], graver: bool) -> str:
-    """Why an alert that is due may not be raised; empty when it may. A graver one passes through the cooldown."""
+    """Return why an alert that is due may not be raised; empty if it may. A `graver` one ignores the cooldown."""
     if track.resolved_ms and not graver and now - track.resolved_ms < rule.cooldown_ms:
         return f"cooldown of {rule.cooldown_ms // 1000} s"
     spent = sum([at > now - HOUR for at in raised])
@@ -301,7 +302,7 @@ def _while_active(rule: Rule, track: Track, facts: Facts) -> tuple[Track, Change
 
 
 def _cleared(rule: Rule, track: Track, facts: Facts) -> Change | None:
-    """The end of an active alert, if these words bring it."""
+    """Return the transition that clears an active alert, if the message has that effect."""
     if facts.turn.kind != "utterance":
         return None
     if not (not rule.raises.holds(facts) if rule.clears is None else rule.clears.holds(facts)):
@@ -311,7 +312,7 @@ def _cleared(rule: Rule, track: Track, facts: Facts) -> Change | None:
 
 
 def _left_behind(alarms: Alarms, rules: tuple[Rule, ...], by_id: Mapping[str, Rule]) -> list[Rule]:
-    """Rules out of scope that have an active alert."""
+    """Return the rules out of scope that have an active alert."""
     active = [track.rule for track in alarms.tracks if track.phase == ACTIVE]
     inside = {rule.id for rule in rules} if active else set()
     return [by_id[name] for name in active if name in by_id and name not in inside]

@@ -1,4 +1,4 @@
-"""The event time of a payload that nobody has decoded yet."""
+"""Read the event time of a payload without decoding the rest."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STAMP: Final = msgspec.json.Decoder(_Stamp)
 
 
 def event_time_ms(payload: bytes | None) -> int | None:
-    """Read the event time of an `undertone.event/1` payload and nothing else of it; None if it has none.
+    """Return the event time of an `undertone.event/1` payload in milliseconds; None if it has none.
 
-    A payload that `decode` refuses for its size is not looked into.
+    None also for a payload that `decode` rejects for its size: it is not parsed.
 
     >>> event_time_ms(b'{"event_time": "2026-01-01T00:00:00.25Z", "text": "..."}')
     1767225600250

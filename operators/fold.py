@@ -1,8 +1,8 @@
-"""One step of one customer's history: session, mood, trajectory and alarms after the next event.
+"""One step through a customer's events: session, mood, trajectory and rule states after the next event.
 
-The same `step` is taken for every event, in event order, whether it came in order or had to be sorted in later;
-therefore every arrival order within the allowed lateness gives bit-equal numbers. `late` is the exception: it adds an
-event whose place is settled to whatever adds up in any order.
+`step` handles every event, in event order, whether it arrived in order or was sorted in later; so every arrival order
+within the allowed lateness gives bit-equal numbers. `late` and `correct` are the exceptions: they add or correct an
+event whose place is settled, and change only what does not depend on the order.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ EVIDENCE = 3
 
 
 class Fold(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Everything known of one customer up to one place in event order."""
+    """The values of one customer after all events up to one place in event order."""
 
     known: int = 0
-    """Sum of `Entry.knowledge` so far: the version of whatever is said about this place."""
+    """Sum of `Entry.knowledge` so far: the version of the rows for this place."""
     place: tuple[int, int] = (0, 0)
     session: Session | None = None
     mood: Mood = Mood()
@@ -40,29 +40,29 @@ class Fold(msgspec.Struct, frozen=True, array_like=True, gc=False):
     contacts: Contacts = ()
     alarms: Alarms = Alarms()
     recent: tuple[str, ...] = ()
-    """Ids of the last customer messages, newest first: evidence."""
+    """Ids of the last `EVIDENCE` customer messages, newest first: the evidence of an alert."""
 
 
 class Stepped(msgspec.Struct, frozen=True, gc=False):
-    """What one step gives."""
+    """The result of one step."""
 
     fold: Fold
     turn: Turn
     passed: list[Change]
-    """What time had changed by then: nobody answered, the session before ended."""
+    """Alert transitions caused by time alone before this event: a wait ran out, or the previous session ended."""
     changes: list[Change]
-    """What the event itself changed."""
+    """Alert transitions caused by the event itself."""
 
 
 class Folder:
-    """Takes steps with one set of parameters and rules for one customer after another."""
+    """Folds events with one set of parameters and rules; shared by all customers, and holds no state of any."""
 
     def __init__(self, parameters: Parameters, rules: Rules) -> None:
         self.parameters = parameters
         self.rules = rules
 
     def step(self, fold: Fold, entry: Entry, tenant: str, customer_key: int) -> Stepped:
-        """Take in the next event in event order."""
+        """Add the next event in event order."""
         known = fold.known + entry.knowledge
         if entry.retracted:
             after = msgspec.structs.replace(fold, known=known, place=entry.place)
@@ -96,7 +96,7 @@ class Folder:
         return Stepped(after, turn, passed, changes)
 
     def steps(self, fold: Fold, entries: Sequence[Entry], tenant: str, customer_key: int) -> list[Stepped]:
-        """Take in several events in event order."""
+        """Add several events in event order."""
         steps = []
         for entry in entries:
             steps.append(self.step(fold, entry, tenant, customer_key))
@@ -104,7 +104,7 @@ class Folder:
         return steps
 
     def rest(self, fold: Fold, until_ms: int, tenant: str, customer_key: int) -> tuple[Alarms, list[Change]]:
-        """Let time pass after the last event, no further than the end of its session; the fold stays as it is."""
+        """Return the alarms and transitions when time passes after the last event, up to its session's end at most."""
         session = fold.session
         if session is None or not session.waiting_ms:
             return fold.alarms, []
@@ -114,7 +114,7 @@ class Folder:
         return pass_time(fold.alarms, until_ms, self.rules.waits, (tenant, customer_key, session.id))
 
     def ripens_ms(self, fold: Fold, after_ms: int) -> int | None:
-        """Earliest event time after `after_ms` at which `rest` has something to say."""
+        """Return the earliest event time after `after_ms` at which `rest` gives a transition; None if there is none."""
         waits = self.rules.waits
         if fold.session is None or not fold.session.waiting_ms:
             return None
@@ -122,9 +122,9 @@ class Folder:
         return min(dues, default=None)
 
     def late(self, fold: Fold, entry: Entry) -> Fold:
-        """Add an event whose place is settled; its session keeps its start, its id and its path."""
+        """Add an event whose place is settled; its session keeps its start, its id and its channel path."""
         known = fold.known + entry.knowledge
-        if entry.retracted:  # of what was never heard of, or is forgotten
+        if entry.retracted:  # the event that it retracts never came, or is forgotten
             return msgspec.structs.replace(fold, known=known)
         trajectory, mood = fold.trajectory, fold.mood
         mine = fold.session is not None and self.belongs(fold.session, entry)
@@ -142,8 +142,8 @@ class Folder:
     def correct(self, fold: Fold, entry: Entry) -> Fold:
         """Correct a settled event by a later revision or a retraction.
 
-        Its old term is known only while it is among the last 12 points; then it is taken back exactly and the new
-        one added. Otherwise the sums stay as they are, and only the row is replaced.
+        While the event is among the last 12 points, its old term is known: it is subtracted exactly and the new term
+        added. Otherwise the sums do not change, and only the event's row is replaced.
         """
         trajectory, mood, session = fold.trajectory, fold.mood, fold.session
         old = trajectories.point_of(trajectory, entry)
@@ -158,12 +158,12 @@ class Folder:
         )
 
     def belongs(self, session: Session, entry: Entry) -> bool:
-        """Whether a late event touches the session."""
+        """Whether the time that a late event covers touches that of the session."""
         reach = entry.event_ms + self.parameters.gap_ms[entry.channel]
         return entry.event_ms <= session.deadline_ms and reach >= session.started_ms
 
     def turn(self, fold: Fold, entry: Entry, tenant: str, customer_key: int, late: bool = False) -> Turn:
-        """Write down the rolling values after an event."""
+        """Make the row of the rolling values after an event."""
         levels = (self._level(fold.mood, entry), self._customer_level(fold.mood, entry))
         return self._turn(fold, entry, tenant, customer_key, levels, late)
 
@@ -233,7 +233,11 @@ class Folder:
     def _session(
         self, fold: Fold, entry: Entry, tenant: str, customer_key: int
     ) -> tuple[Session, Trajectory, Alarms, list[Change]]:
-        """The session that the event falls into, with what is carried into it when it is new, and what time did."""
+        """Return session, trajectory and alarms just before the event, and the transitions that time caused.
+
+        When the event begins a new session, that session has only the carried customer level and the count of
+        contacts before it.
+        """
         session = fold.session
         alarms, passed = self.rest(fold, entry.event_ms, tenant, customer_key)
         if session is not None and entry.event_ms <= session.deadline_ms:
@@ -249,7 +253,10 @@ class Folder:
     def _trajectory(
         self, mood: Mood, session: Session, trajectory: Trajectory, entry: Entry, level: float
     ) -> Trajectory:
-        """The trajectory after the event, `mood` being that before it: words of others only let time pass."""
+        """Return the trajectory after the event; `mood` is that before it.
+
+        An event that is no message of the customer only adds to the time below the threshold.
+        """
         passed = min(entry.event_ms, mood.under_until_ms) - session.ended_ms if mood.under_until_ms else 0
         under_ms = trajectory.under_ms + passed if passed > 0 else trajectory.under_ms
         if entry.is_customer:
@@ -257,18 +264,18 @@ class Folder:
         return msgspec.structs.replace(trajectory, under_ms=under_ms) if passed > 0 else trajectory
 
     def _level(self, mood: Mood, entry: Entry) -> tuple[float, float]:
-        """Level and evidence of the entry's interaction at its time."""
+        """Return level and evidence of the entry's interaction at the entry's time."""
         mine = moods.interaction(mood, entry.interaction_id)
         half_life = self.parameters.half_life_ms[entry.channel]
         return moods.level_at(mine, entry.event_ms, half_life, self.parameters.kappa)
 
     def _customer_level(self, mood: Mood, entry: Entry) -> tuple[float, float]:
-        """Level and evidence of the customer at the entry's time."""
+        """Return level and evidence of the customer at the entry's time."""
         p = self.parameters
         return moods.level_at(mood.customer, entry.event_ms, p.customer_half_life_ms, p.kappa)
 
     def _judge(self, fold: Fold, entry: Entry, turn: Turn) -> tuple[Fold, list[Change]]:
-        """Ask the rules."""
+        """Evaluate the rules in scope."""
         session = fold.session or _NOWHERE
         facts = Facts(
             turn,
@@ -293,9 +300,9 @@ class Folder:
 
 
 def ends_wait(entry: Entry) -> bool:
-    """Whether nobody waits any more after this: an agent or a bot spoke, or the conversation was closed."""
+    """Whether the customer no longer waits after this: an agent or a bot spoke, or the conversation was closed."""
     return entry.kind == "closed" or (entry.kind == "utterance" and entry.speaker in ("agent", "bot"))
 
 
 _NOWHERE = Session("", 0, 0, 0, 0.0)
-"""Stands in where no event has opened a session yet: only a retraction of an unknown event sees it."""
+"""Used while no session has begun: all events so far are retracted, or retract events that never came."""

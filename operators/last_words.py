@@ -1,9 +1,9 @@
-"""What a part of the graph raised, kept where the engine cannot lose it.
+"""Remembers the first exception raised in the dataflow, because the engine may replace it by a panic of its own.
 
-The engine wraps what most parts raise, hands on bare what a sink's `write_batch` and the building of a keyed state
-raise, and in a job of several processes ends with a panic of its own network threads instead: the cause, and the exit
-status that follows from it, are gone. Each part that can fail for a reason that a person has to read is therefore
-`kept`.
+The engine wraps the exceptions of most steps; it passes on unchanged those of a sink's `write_batch` and of the
+function that builds a keyed state. In a job of several processes it ends with a panic of its network threads instead,
+which hides the cause and the exit status that follows from it. So every step that can fail for a reason that a person
+must read is decorated with `kept`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _kept: Final[list[Exception]] = []
 
 
 def kept(step: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Remember the first error that leaves `step`; the end of a source (`StopIteration`) is none.
+    """Remember the first exception that leaves `step`; `StopIteration`, the end of a source, is not one.
 
     >>> _ = taken()
     >>> kept(len)(3)
@@ -43,5 +43,5 @@ def kept(step: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def taken() -> Exception | None:
-    """The first error since the last time that one asked."""
+    """Return the first exception since the last call and forget it; None when there was none."""
     return _kept.pop() if _kept else None

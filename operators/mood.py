@@ -1,9 +1,9 @@
-"""Decayed sums: how bad a customer feels now, per interaction and over all channels.
+"""Decayed sums of scores: how a customer feels now, per interaction and over all channels.
 
     A(t) = sum w_i s_i 2^(-(t - t_i) / H)    B(t) = sum w_i 2^(-(t - t_i) / H)    S(t) = A / (B + kappa)
 
-(docs/formulas.md, "Level"). kappa pulls towards 0, so one message cannot read as -1; B is the evidence.
-Between messages only decay acts, so a mood drifts back to 0 and never away from it.
+(docs/formulas.md, "Level"). kappa pulls S towards 0, so that one message alone cannot give -1; B is the evidence.
+Between messages A and B decay together, so S moves towards 0 and never away from it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from operators.entry import Entry, hash32
 from operators.parameters import SCALE, Parameters
 
 LEVELS = 4
-"""Interactions whose level is kept; the one that was silent for longest gives way."""
+"""Most interactions whose sums are stored; the one without a message for longest is dropped."""
 
 
 class Sums(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A and B as they stood at `at_ms`. `key` tells whose they are: the hash of an interaction, 0 the customer."""
+    """A and B at `at_ms`. `key` is the hash of the interaction that they belong to, 0 for the customer."""
 
     key: int = 0
     a: float = 0.0
@@ -29,19 +29,19 @@ class Sums(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Mood(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The customer's sums, those of the latest interactions, and how long the level stays low by itself."""
+    """The sums of the customer and of the latest interactions, and until when the customer level stays low."""
 
     customer: Sums = Sums()
     interactions: tuple[Sums, ...] = ()
     under_until_ms: int = 0
-    """When decay alone lifts the customer level to the threshold; 0 when it is not below."""
+    """Event time at which decay alone lifts the customer level to the threshold `under`; 0 when it is not below."""
 
 
 def add(sums: Sums, event_ms: int, score: float, weight: float, half_life_ms: int) -> Sums:
-    """Add one message, w s to A and w to B, as of its own time or of `at_ms`, whichever is later.
+    """Add one message, w s to A and w to B; the sums move to its event time if that is later than `at_ms`.
 
-    Addition does not mind the order, so a late message gives what it would have given in time, and a negative weight
-    takes one back. Both only decay, and |A| stays within B, whatever is taken back: |S| stays below 1.
+    The order of additions does not matter, so a late message has the same effect as one in time, and a negative weight
+    subtracts a message. Sums and term only decay, and |A| is limited to B, whatever is subtracted: |S| stays below 1.
 
     >>> add(Sums(0, -0.8, 1.0, 0), event_ms=90_000, score=-0.5, weight=0.8, half_life_ms=90_000)
     Sums(key=0, a=-0.8, b=1.3, at_ms=90000)
@@ -56,7 +56,7 @@ def add(sums: Sums, event_ms: int, score: float, weight: float, half_life_ms: in
 
 
 def level_at(sums: Sums, now_ms: int, half_life_ms: int, kappa: float) -> tuple[float, float]:
-    """S and B at `now_ms`, or at `at_ms` where that is later; rounded to 1e-4.
+    """Return S and B at `now_ms`, or at `at_ms` if that is later; rounded to 1e-4.
 
     >>> level_at(Sums(0, -1.0, 1.0, 0), now_ms=0, half_life_ms=1, kappa=1.0)
     (-0.5, 1.0)
@@ -69,9 +69,9 @@ def level_at(sums: Sums, now_ms: int, half_life_ms: int, kappa: float) -> tuple[
 
 
 def under_until(sums: Sums, threshold: float, half_life_ms: int, kappa: float) -> int:
-    """Event time at which decay alone lifts S to `threshold` < 0, in closed form; 0 when S is not below.
+    """Return the event time at which decay alone lifts S to `threshold` < 0; 0 when S is not below it.
 
-    S(d) = A d / (B d + kappa) at decay d, so S(d) = threshold at d = kappa / (A / threshold - B).
+    Closed form: S(d) = A d / (B d + kappa) at decay d, so S(d) = threshold at d = kappa / (A / threshold - B).
 
     >>> under_until(Sums(0, -1.0, 1.0, 0), threshold=-0.2, half_life_ms=60_000, kappa=1.0)
     120000
@@ -81,7 +81,7 @@ def under_until(sums: Sums, threshold: float, half_life_ms: int, kappa: float) -
 
 
 def interaction(mood: Mood, interaction_id: str) -> Sums:
-    """Sums of one interaction, empty when it is new or gave way."""
+    """Return the sums of one interaction; empty when it is new or was dropped."""
     key = hash32(interaction_id)
     for sums in mood.interactions:
         if sums.key == key:
@@ -90,7 +90,7 @@ def interaction(mood: Mood, interaction_id: str) -> Sums:
 
 
 def with_message(mood: Mood, entry: Entry, parameters: Parameters) -> Mood:
-    """Take in a message of the customer, in event order."""
+    """Add a message of the customer, in event order."""
     now, score, weight = entry.event_ms, entry.score / SCALE, entry.weight / SCALE
     customer = add(mood.customer, now, score, weight, parameters.customer_half_life_ms)
     mine = interaction(mood, entry.interaction_id)
@@ -100,9 +100,10 @@ def with_message(mood: Mood, entry: Entry, parameters: Parameters) -> Mood:
 
 
 def with_late(mood: Mood, event_ms: int, channel: str, key: int, term: tuple[int, int], parameters: Parameters) -> Mood:
-    """Add the (score, weight) of a message whose place is settled; a negative weight takes it back.
+    """Add the (score, weight) of a message whose place is settled; a negative weight subtracts it.
 
-    The first message of an interaction may come late; it takes no place from one that is known.
+    If it is the first message of an interaction, the interaction gets sums of its own only while fewer than `LEVELS`
+    are stored: it replaces no other.
     """
     score, weight = term[0] / SCALE, term[1] / SCALE
     half_life, known = parameters.half_life_ms[channel], mood.interactions

@@ -1,6 +1,7 @@
-"""Corrections of one customer's history: messages out of order, revisions, retractions, and what comes too late.
+"""Corrections of one customer's history: messages out of order, revisions, retractions and late events.
 
-Every correction ends in the same: an entry is exchanged or put in, and the steps from there on are taken again.
+Every correction replaces or inserts an entry of the tail, or changes the settled fold, and then folds the entries
+after it again.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ Corrected = tuple[CustomerState, list[Output]]
 
 
 class Refolder:
-    """Takes steps with one `Folder` again, and says what differs from what was said before."""
+    """Folds entries again with a `Folder`, and returns the rows and escalations that result."""
 
     def __init__(self, folder: Folder, teller: Teller) -> None:
         self._folder = folder
         self._teller = teller
 
     def insert(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
-        """An event between others of the tail."""
+        """Add an event between others of the tail."""
         index = insertion(state.tail, entry)
         tail = (*state.tail[:index], entry, *state.tail[index:])
         return self._refold(state, tail, index, {index}, message)
 
     def revise(self, state: CustomerState, held: int, entry: Entry, message: Message) -> Corrected:
-        """A further message under the id of one in the tail: a revision, a retraction, or a repeat."""
+        """Handle a message with the id of an entry of the tail: a revision, a retraction, or a repeat (dropped)."""
         old = state.tail[held]
         revision = max(old.revision, entry.revision)
         if old.retracted or entry.retracted:
@@ -49,24 +50,27 @@ class Refolder:
         return self._move(state, held, entry, message)
 
     def correct(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
-        """A revision or retraction of a settled event; repeats are dropped."""
-        # What was moved in time left a tombstone under the same id.
+        """Handle a message with the id of a settled event: a revision, a retraction, or a repeat (dropped)."""
+        # An event that was moved in time has left a tombstone with the same id: prefer the event.
         known = [at for at, id_hash in enumerate(state.ring) if id_hash == entry.id_hash]
         at = next((at for at in known if not state.ranks[at] & 1), known[0])
         rank = entry.revision * 2 + entry.retracted
         if state.ranks[at] & 1 or (entry.revision <= state.ranks[at] >> 1 and not entry.retracted):
             return state, []
         old = point_of(state.settled.trajectory, entry)
-        if old is not None:  # a settled event keeps its time, whatever its revision says
+        if old is not None:  # a revision cannot move a settled event in time
             entry = msgspec.structs.replace(entry, event_ms=old.event_ms)
         session = state.settled.session
         state = msgspec.structs.replace(state, ranks=(*state.ranks[:at], rank, *state.ranks[at + 1 :]))
         if not entry.retracted and (session is None or not self._folder.belongs(session, entry)):
-            return state, []  # what the levels were in a session long over is no longer known: its row stays
+            return state, []  # the levels in a session long over are no longer known, so its row stays as it is
         return self._amend(state, self._folder.correct(state.settled, entry), entry, message)
 
     def late(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
-        """An event whose place is settled; far from the current session it belongs to one that came late as a whole."""
+        """Add an event whose place is settled.
+
+        If it does not belong to the current session, it belongs to `state.past`, a session that comes late as a whole.
+        """
         session = state.settled.session
         settled = self._folder.late(state.settled, entry)
         ring, ranks = remembered(state, (entry,))
@@ -81,7 +85,10 @@ class Refolder:
     def summary(
         self, state: CustomerState, fold: Fold, latest: Fold, how: str, gone_at: int | None = None
     ) -> SessionUpdate:
-        """Row of the session that ends in `fold`, `latest` being the newest fold; `gone_at` takes it back."""
+        """Make the row of the session at `fold`; `latest` is the newest fold.
+
+        With `gone_at`, the `Fold.known` for its version, the row deletes the session.
+        """
         session = fold.session
         if how == "closed" and session is not None and fold.alarms.tracks:
             alarms, _ = self._folder.rest(fold, session.deadline_ms, state.tenant, state.customer_key)
@@ -97,7 +104,7 @@ class Refolder:
         )
 
     def _past(self, state: CustomerState, entry: Entry) -> tuple[Fold, Turn]:
-        """The session before the current one that the event belongs to, and the event's turn in it."""
+        """Return the past session after the event is added to it, and the event's turn in it."""
         past, who = state.past, (state.tenant, state.customer_key)
         if past is None or past.session is None or not self._folder.belongs(past.session, entry):
             past = Fold(known=state.settled.known)
@@ -106,14 +113,14 @@ class Refolder:
             return past, self._folder.turn(past, entry, *who, late=True)
         step = self._folder.step(past, entry, *who)
         session = step.fold.session
-        assert session is not None  # only a tombstone opens none
+        assert session is not None  # only a tombstone opens no session
         session = msgspec.structs.replace(session, late_events=session.late_events + 1)
-        # It is too late to tell anyone of an alert.
+        # Alerts in a past session are not published: it is too late for anybody to act.
         past = msgspec.structs.replace(step.fold, session=session, alarms=Alarms())
         return past, msgspec.structs.replace(step.turn, late=True)
 
     def _move(self, state: CustomerState, held: int, entry: Entry, message: Message) -> Corrected:
-        """A revision with another time: the row at the old time is taken back, a tombstone keeps its knowledge."""
+        """Move an entry to its revision's time; a tombstone at the old time deletes its row and keeps versions up."""
         grave = msgspec.structs.replace(state.tail[held], retracted=True, kind="retracted", revision=entry.revision)
         entry = entry if entry.place > state.settled.place else msgspec.structs.replace(entry, event_ms=grave.event_ms)
         tail = (*state.tail[:held], grave, *state.tail[held + 1 :])
@@ -123,7 +130,7 @@ class Refolder:
         return self._refold(state, tail, min(fresh), fresh, message)
 
     def _amend(self, state: CustomerState, settled: Fold, entry: Entry, message: Message) -> Corrected:
-        """Exchange the settled fold, write the late row, and fold the tail again on top."""
+        """Replace the settled fold, write the row of the late event, and fold the tail again from there."""
         late = self._folder.turn(settled, entry, state.tenant, state.customer_key, late=True)
         rebased = msgspec.structs.replace(state, settled=settled, folds=())
         before = (state.settled, *state.folds)
@@ -139,10 +146,10 @@ class Refolder:
         message: Message,
         history: tuple[Fold, ...] = (),
     ) -> Corrected:
-        """Take the steps from `index` on again, as the tail changed there, and tell what they change.
+        """Fold the tail again from `index` on, where it changed, and return the rows and escalations that result.
 
-        `fresh` are the entries that are new: tombstones among the others were told before. `history` are the folds
-        that were told, where they are not those of the state.
+        `fresh` are the indexes of new entries; the other tombstones have their rows already. `history` are the folds
+        behind the rows published so far, if they are not those of the state.
         """
         before = state.folds[index - 1] if index else state.settled
         steps = self._folder.steps(before, tail[index:], state.tenant, state.customer_key)
@@ -153,7 +160,7 @@ class Refolder:
         return msgspec.structs.replace(state, tail=tail, folds=folds), [*turns, *rows, *escalations]
 
     def _sessions(self, state: CustomerState, old: tuple[Fold, ...], new: tuple[Fold, ...]) -> list[Output]:
-        """Rows of the sessions that a corrected history has, and of those that it no longer has."""
+        """Make rows for the sessions of the corrected history, and deleting rows for sessions that no longer exist."""
         was, now = last_of_sessions(old), last_of_sessions(new)
         out: list[Output] = []
         for name, fold in was.items():

@@ -1,4 +1,4 @@
-"""Count a run of nothing but rejects, and stop the job when it is too long."""
+"""Count rejects in a row, and stop the job when they reach a limit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from operators.records import Rejected
 
 
 class TooManyRejectsError(RuntimeError):
-    """Nothing but rejects for longer than the limit. The message tells the last reason and where it was."""
+    """As many rejects in a row as the limit allows. The message gives the last reason and that record's offset."""
 
 
 class RejectRun:
-    """The present run of rejects of one step. `remedy` says what to do about a run that is too long."""
+    """Counts the rejects of one step since it last accepted a record; `remedy` is advice for the error message."""
 
     def __init__(self, limit: int, remedy: str) -> None:
         self._limit = limit
@@ -19,14 +19,14 @@ class RejectRun:
         self._length = 0
 
     def accepted(self) -> None:
-        """End the run."""
+        """Start counting from 0 again."""
         self._length = 0
 
     def refused(self, item: Rejected) -> None:
-        """Count a reject, for the metrics too.
+        """Count a reject, also in the metrics.
 
         Raises:
-            TooManyRejectsError: it is one too many in a row.
+            TooManyRejectsError: this reject reaches the limit.
         """
         metrics.REJECTED.labels(item.stage, item.reason.value).inc()
         self._length += 1

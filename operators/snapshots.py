@@ -1,8 +1,8 @@
-"""Snapshots of one customer: versioned msgpack, small, and readable by every later version.
+"""Snapshots of one customer's state: small, versioned msgpack that every later version of the code can read.
 
-The entries of the tail are packed: names that repeat are written once, and small enumerations share one integer.
-A snapshot is `[version, ...]`; to change its shape, add a version to `_READERS` and keep the old one
-(tests/snapshots holds one of each).
+The entries of the tail are packed: repeated names are written once, and small enumerations share one integer.
+A snapshot is an array `[version, ...]`. To change its shape, add a version to `_READERS` and keep the old ones
+(tests/snapshots has one snapshot of each version).
 """
 
 from __future__ import annotations
@@ -22,29 +22,31 @@ from operators.state import CustomerState
 
 VERSION = 4
 _AT_A_GLANCE = (3, 4)
-"""Versions that `glance` reads."""
+"""Versions that `glance` can read."""
 
-# A snapshot holds places in these: their order is part of its version, and what is new comes last.
+# A snapshot holds indexes into these tuples: their order is part of its version, so append new members at the end.
 _CHANNELS: tuple[Channel, ...] = ("voice", "chat", "email", "social", "survey")
 _KINDS: tuple[Kind, ...] = ("utterance", "opened", "closed", "hold", "resume", "transfer", "rating", "retracted")
 _SPEAKERS: tuple[Speaker, ...] = ("customer", "agent", "bot", "system")
 _LABELS: tuple[Polarity, ...] = ("negative", "neutral", "positive")
 
 _Row = tuple[int, bytes, int, int, list[int], int, int, int, int, int, int, int | None]
-"""Time after the first entry, id, revision, code, names, score, weight, flags, keywords, silence, overtalk, rating."""
+"""Event time, id, revision, code, indexes of names, score, weight, flags, keywords, silence, overtalk, rating.
+
+The first row has the event time itself, the others their difference to it."""
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What the rules made of the customer's history."""
+    """State of the rules at a snapshot, and the version of the rules that led to it."""
 
     rules: int
-    """Fingerprint of the rules that judged it."""
+    """Fingerprint of the rules that were in force."""
     alarms: Alarms
-    """Where each of them stood after the last event."""
+    """State of each rule after the last event."""
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
-    """Every version on disk so far; what later ones added stands at the end and has defaults."""
+    """The shape of all versions so far: fields of later versions are at the end and have defaults."""
 
     version: int
     tenant: str
@@ -62,11 +64,11 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     due_ms: int = 0
     is_open: bool = False
     recent: tuple[bytes, ...] = ()
-    """Ids of the settled fold's `recent`, packed; in versions 1 and 2 they are in the fold."""
+    """Packed ids of the settled fold's `recent`; versions 1 and 2 store them in the fold."""
     rules: int | None = None
-    """This and what follows is `Judged`; not known before version 4."""
+    """This and the following fields make `Judged`; None before version 4."""
     tracks: tuple[int | Track, ...] = ()
-    """A number is the place of the same track in the settled fold."""
+    """A number is the index of an equal track in the settled fold."""
     raised_ms: tuple[int, ...] = ()
     in_session: int = 0
 
@@ -76,7 +78,7 @@ class _Head(msgspec.Struct, array_like=True):
 
 
 class _Glance(msgspec.Struct, frozen=True, array_like=True):
-    """The beginning of `_Packed`, most of it passed over."""
+    """The first fields of `_Packed`; those that `glance` does not need are not decoded."""
 
     version: int
     tenant: msgspec.Raw
@@ -96,21 +98,21 @@ class _Glance(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AtRest(msgspec.Struct, frozen=True):
-    """What has to be known of a customer of whom nothing is heard."""
+    """What the keyed step needs of a customer until the next message."""
 
     customer_key: int
     due_ms: int
-    """Stream time at which the state has something to do."""
+    """Stream time in milliseconds at which the customer's timer must fire."""
     is_open: bool
-    """Whether the session is still to be closed."""
+    """Whether the last session is still open."""
 
 
 class SnapshotError(ValueError):
-    """A snapshot of a version that this code does not know."""
+    """The snapshot has a version that this code cannot read."""
 
 
 def dump(state: CustomerState, at_rest: AtRest, judged: Judged) -> bytes:
-    """Write a snapshot in the newest version: the state but for its folds, how it was judged, what `glance` reads."""
+    """Write a snapshot of the newest version: the state without its `folds`, `at_rest` for `glance`, and `judged`."""
     names: dict[str, int] = {}
     settled, known = state.settled, state.settled.alarms.tracks
     base = state.tail[0].event_ms if state.tail else 0
@@ -142,9 +144,9 @@ def dump(state: CustomerState, at_rest: AtRest, judged: Judged) -> bytes:
 
 
 def load(blob: bytes) -> tuple[CustomerState, Judged | None]:
-    """Read a snapshot of any known version; the folds after the tail's entries are still to be taken.
+    """Read a snapshot of any known version. `folds` is empty: the caller must fold the tail again.
 
-    How it was judged is not known of versions before 4.
+    `Judged` is None for versions before 4.
 
     >>> state, judged = load(dump(CustomerState("acme", 7, ring=(1, 2)), AtRest(7, 0, False), Judged(9, Alarms())))
     >>> state.ring, judged.rules
@@ -160,7 +162,7 @@ def load(blob: bytes) -> tuple[CustomerState, Judged | None]:
 
 
 def glance(blob: bytes) -> AtRest | None:
-    """The little that a customer at rest needs, in a fraction of the time of `load`; None of versions without it.
+    """Read `AtRest` only, in a fraction of the time of `load`; None for versions that do not store it.
 
     >>> glance(dump(CustomerState("acme", 7), AtRest(7, 9, False), Judged(0, Alarms())))
     AtRest(customer_key=7, due_ms=9, is_open=False)
@@ -202,7 +204,7 @@ def _unpack(
     at, packed_id, revision, code, who, score, weight, flags, keywords, silence, overtalk, rating = packed
     event_id = _unpack_id(packed_id)
     interaction_id, agent_key, queue, language, model_version = (names[index] for index in who)
-    # By position: by keyword it takes ten times as long, and a tail has many.
+    # By position: keywords would take ten times as long, and a tail has many entries.
     return Entry(
         at + base,
         hash64(event_id),
@@ -231,7 +233,7 @@ def _unpack(
 
 
 def _pack_id(event_id: str) -> bytes:
-    """Write an id, a UUID as its 16 bytes: ids are most of a snapshot.
+    """Write an id; a UUID is written as its 16 bytes, because most of a snapshot is ids.
 
     >>> len(_pack_id("5f0c1a52-4b1f-4f9e-9c1d-0123456789ab")), _pack_id("m-1")
     (17, b'tm-1')

@@ -1,4 +1,4 @@
-"""The state of one customer: what it holds and how it is searched."""
+"""The state of one customer, and functions that search it."""
 
 from __future__ import annotations
 
@@ -10,41 +10,46 @@ from operators.evidence import Told
 from operators.fold import Fold
 
 RING = 48
-"""Settled events that are remembered by hash, so that a repeat is dropped."""
+"""Most settled events whose id hashes are stored, so that repeats of them are dropped."""
 ANSWERS = 16
-"""Answers to alerts not known yet that are kept."""
+"""Most feedback records kept per customer for alerts that are not raised yet."""
 
 
 class CustomerState(msgspec.Struct, frozen=True, gc=False):
-    """Everything kept of one customer between two messages."""
+    """The keyed state of one customer between two messages."""
 
     tenant: str
     customer_key: int
     settled: Fold = Fold()
     tail: tuple[Entry, ...] = ()
     ring: tuple[int, ...] = ()
-    """Hashes of the latest settled event ids, and beside them what was known of each."""
+    """Hashes of the ids of the latest settled events."""
     ranks: tuple[int, ...] = ()
+    """For each hash in `ring`: 2 x revision, plus 1 when the event is retracted."""
     told: tuple[Told, ...] = ()
+    """Alerts that were published."""
     closed: int = 0
-    """Knowledge at which the last session was declared closed; anything newer opens it again."""
+    """`Fold.known` when the last session was published as closed; a greater `known` means that the session is open."""
     folds: tuple[Fold, ...] = ()
-    """Fold after each entry of the tail: a cache, not part of a snapshot."""
+    """The fold after each entry of the tail: a cache, not part of a snapshot."""
     passed_ms: int = 0
-    """Event time up to which the passing of time was told, where that is past the last event; 0: it never was."""
+    """Latest event time up to which a tick published what time alone changed; 0: none did. New events may be older."""
     answers: tuple[Answer, ...] = ()
-    """What people did with alerts that are not raised yet, by time: in a replay their answers may come first."""
+    """Feedback on alerts that are not raised yet, by time: in a replay the feedback may come before the alert."""
     past: Fold | None = None
-    """A session before the current one whose events come late: a call that is transcribed when it is over."""
+    """A session before the current one whose events come late, such as a call that is transcribed after its end."""
 
     @property
     def current(self) -> Fold:
-        """The fold over all that is known."""
+        """The fold over all events so far, settled or in the tail."""
         return self.folds[-1] if self.folds else self.settled
 
 
 def find(tail: tuple[Entry, ...], id_hash: int) -> int:
-    """Index of the entry with that id, -1 for none; a living one before the tombstone that it left elsewhere."""
+    """Return the index of the entry with that id, -1 for none.
+
+    An event that was moved in time has a tombstone at its old time: the live entry goes before the tombstone.
+    """
     hashes = [entry.id_hash for entry in tail]
     if id_hash not in hashes:
         return -1
@@ -53,7 +58,7 @@ def find(tail: tuple[Entry, ...], id_hash: int) -> int:
 
 
 def insertion(tail: tuple[Entry, ...], entry: Entry) -> int:
-    """Index at which an entry keeps the tail sorted."""
+    """Return the index at which the entry must be inserted to keep the tail in event order."""
     index = len(tail)
     while index and tail[index - 1].place > entry.place:
         index -= 1
@@ -61,12 +66,12 @@ def insertion(tail: tuple[Entry, ...], entry: Entry) -> int:
 
 
 def last_of_sessions(folds: tuple[Fold, ...]) -> dict[str, Fold]:
-    """The last fold of each session, in event order."""
+    """Return the last fold of each session by session id; sessions are in event order."""
     return {fold.session.id: fold for fold in folds if fold.session is not None}
 
 
 def remembered(state: CustomerState, entries: tuple[Entry, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Ring and ranks once these entries are settled."""
+    """Return `ring` and `ranks` after these entries are settled."""
     keep = len(entries) - RING
     ring = (*state.ring[keep:], *[entry.id_hash for entry in entries])
     return ring, (*state.ranks[keep:], *[entry.revision * 2 + entry.retracted for entry in entries])

@@ -1,7 +1,7 @@
-"""From steps of the fold to escalations: what of it the world does not know yet.
+"""Makes escalations of the alert transitions in steps of the fold, for what is not published yet.
 
-What time alone has changed (nobody answered, the session ended) is told with the customer's last event as evidence,
-whether a tick or the next event brings it to light: a replay, which hears of time in other steps, tells the same.
+A transition caused by time alone (nobody answered, the session ended) is published with the customer's last event as
+evidence, whether a tick or the next event reveals it. So a replay, whose ticks come at other times, publishes the same.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ Said = tuple[CustomerState, list[Escalation]]
 
 
 class Teller:
-    """Tells what steps taken with one `Folder` change about alerts.
+    """Publishes what steps of one `Folder` change about alerts.
 
-    `lateness_ms` is how long after its time a reminder is told by ticks: an answer that comes before forestalls it.
+    Ticks publish a reminder `lateness_ms` after its time, so feedback with an event time before that prevents it.
     """
 
     def __init__(self, folder: Folder, lateness_ms: int) -> None:
@@ -33,13 +33,13 @@ class Teller:
         self._lateness_ms = lateness_ms
 
     def at_rest(self, state: CustomerState) -> Context:
-        """Where the customer stands when nothing more comes: at the last event."""
+        """Return the context of a transition without an event of its own: that of the customer's last event."""
         fold, entry = state.current, state.tail[-1]
         turn = self._folder.turn(fold, entry, state.tenant, state.customer_key)
         return Context(fold, turn, entry, None, self._folder.rules)
 
     def appended(self, state: CustomerState, step: Stepped, entry: Entry, message: Message) -> Said:
-        """Tell what the customer's newest event changed, `state` being that before it."""
+        """Publish what the customer's newest event changed; `state` is that before the event."""
         out: list[Escalation] = []
         if step.passed or ((state.told or state.answers) and _is_due(state, entry.event_ms)):
             state, out = self._passed(state, step.passed, entry.event_ms, self.at_rest(state))
@@ -58,9 +58,9 @@ class Teller:
     def refolded(
         self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
     ) -> Said:
-        """Tell what a history corrected from `index` on changes.
+        """Publish what changes when the history is corrected from `index` on.
 
-        Of an alert that the world knows, the last transition counts; any other is told from its beginning.
+        For an alert that is published already, only its last transition is used; for any other alert, all of them.
         """
         told, last = state.told, steps[-1]
         if not told and not state.passed_ms and not any([step.passed or step.changes for step in steps]):
@@ -86,7 +86,7 @@ class Teller:
         return state, out + more + due
 
     def passed(self, state: CustomerState, until_ms: int) -> Said:
-        """Tell what the passing of time changes up to `until_ms`, with nothing heard of the customer."""
+        """Publish what the passing of time changes up to `until_ms` without a new event."""
         _, changes = self._folder.rest(state.current, until_ms, state.tenant, state.customer_key)
         if not changes and not _is_due(state, until_ms):
             return state, []
@@ -96,14 +96,14 @@ class Teller:
         return state, out
 
     def answered(self, state: CustomerState, given: Answer) -> Said:
-        """Take in what a person did with an alert; if that is not raised yet, keep it until it is."""
+        """Apply what a person did with an alert; if the alert is not raised yet, store the feedback until it is."""
         if alerts.find(state.told, given.alert) is None:
             return msgspec.structs.replace(state, answers=alerts.with_answer(state.answers, given, ANSWERS)), []
         told, said = alerts.answer(state.told, given, self.at_rest(state))
         return msgspec.structs.replace(state, told=told), [said] if said else []
 
     def _overtaken(self, state: CustomerState, step: Stepped, entry: Entry) -> Said:
-        """The newest event lies before what time has been told to have done: take back what it proves wrong."""
+        """Correct what ticks published for times after the newest event, where the event proves it wrong."""
         alarms, changes = self._folder.rest(step.fold, state.passed_ms, state.tenant, state.customer_key)
         context = Context(step.fold, step.turn, entry, None, self._folder.rules)
         mentioned = [change.track.alert for change in (*step.passed, *step.changes, *changes)]
@@ -114,7 +114,7 @@ class Teller:
         return state, out + more
 
     def _passed(self, state: CustomerState, changes: list[Change], until_ms: int, context: Context) -> Said:
-        """Tell in order of time what time changed, what people did by then, and what nobody acknowledged."""
+        """Publish, in order of event time, `changes` by time alone, feedback up to `until_ms`, and reminders due."""
         told, out, kept = state.told, list[Escalation](), list[Answer]()
         timeline: list[Change | Answer] = [*changes, *state.answers]
         for due in sorted(timeline, key=attrgetter("at_ms")):
@@ -138,7 +138,7 @@ class Teller:
     def _lives(
         self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
     ) -> dict[str, list[tuple[Change, Context]]]:
-        """Transitions of each alert in the steps from `index` on, in event order."""
+        """Return the transitions of each alert in the steps from `index` on, in event order."""
         rules = self._folder.rules
         found: dict[str, list[tuple[Change, Context]]] = {}
         rest: Context | None = None
@@ -157,13 +157,13 @@ class Teller:
 
 
 def _before(state: CustomerState, fold: Fold, until_ms: int) -> Before:
-    """What a correction at `until_ms` leaves as it was, `fold` being the last place before it."""
+    """Return the alerts that a correction at `until_ms` does not change; `fold` is the last one before it."""
     session = fold.session.id if fold.session is not None else ""
     return Before(until_ms, session, alerts_in(fold.alarms, (state.tenant, state.customer_key, session)))
 
 
 def _is_due(state: CustomerState, until_ms: int) -> bool:
-    """Whether there is anything to tell by then but for what the fold says: a reminder, an answer that was kept."""
+    """Whether a reminder, or stored feedback on a published alert, is due by `until_ms`."""
     for item in state.told:
         if 0 < item.remind_ms <= until_ms:
             return True
@@ -179,7 +179,7 @@ def _remind(told: History, until_ms: int, context: Context) -> tuple[History, li
 
 
 def _at_rest_if_over(state: CustomerState, last: Stepped) -> CustomerState:
-    """What is raised for the record alone, once the session is over, wants no answer and reminds nobody."""
+    """Remove reminders when the session is over: alerts raised after its end are stored but never reminded."""
     if not _is_over(state, last) or not any([item.remind_ms for item in state.told]):
         return state
     told = tuple([msgspec.structs.replace(item, remind_ms=0) if item.remind_ms else item for item in state.told])
@@ -187,6 +187,6 @@ def _at_rest_if_over(state: CustomerState, last: Stepped) -> CustomerState:
 
 
 def _is_over(state: CustomerState, last: Stepped) -> bool:
-    """Whether time is known to have passed the end of the session."""
+    """Whether a tick has passed the end of the session."""
     session = last.fold.session
     return session is not None and state.passed_ms > session.deadline_ms

@@ -1,14 +1,14 @@
-"""Timers of the keyed step: a heap of deadlines in event time, and the ticks that tell what is due.
+"""Timers of the keyed step: a heap of deadlines in event time, and the ticks for deadlines that have come.
 
-Stream time comes in band: the Kafka source puts a `StreamTime` behind the records that it was computed from, the
-flow gathers those of one poll and spreads them over enough keys that every worker gets them (`routes`), and the keyed
-step hands them to `Timers`.
-So time never overtakes the records: a worker that hears of 12:00 has had every record that was read before. Time
-stands still until each partition was heard of, and is that of the slowest one. Ticks go the same way, behind the next
-stream time: a source of their own would have an epoch clock of its own (docs/decisions/0007-one-epoch-clock.md).
+Stream time is the job's watermark. It passes through the dataflow with the records: the Kafka source emits a
+`StreamTime` behind the records that it was computed from, the flow collects those of one poll and sends copies under
+enough keys to reach every worker (`routes`), and the keyed step passes them to `Timers`. So time never overtakes the
+records: a worker that receives 12:00 has received every record that was read before it. Stream time starts once each
+partition has reported, and is that of the slowest partition. Ticks are emitted with the next stream time: a source of
+their own would have its own epoch clock (docs/decisions/0007-one-epoch-clock.md).
 
-There is one `Timers` to a process, as there is one worker to a process. Nothing of it is stored: keys arm
-themselves again when the engine rebuilds them.
+A process has one worker and one `Timers`. Its deadlines are not in any snapshot: each key arms its timer again when
+the engine rebuilds it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from operators.epoch_clock import EpochClock
 from operators.records import StreamTime, Tick
 
 ROUTES_PER_WORKER: Final = 24
-"""Keys are spread by hash: 24 a worker leave one without any in fewer than 1 of 10^8 cluster sizes."""
+"""Keys go to workers by hash. With 24 keys per worker, the chance that some worker of 250 or fewer gets none is below
+1e-8; its timers would never fire."""
 
 
 def routes(workers: int) -> int:
-    """Over how many keys a `StreamTime` must be spread to reach every one of `workers` workers.
+    """Return the number of keys to which a `StreamTime` is copied so that each of `workers` workers gets it.
 
     >>> routes(1), routes(2)
     (1, 48)
@@ -55,40 +56,40 @@ class Timers:
         return len(self._armed)
 
     def arm(self, key: str, due_ms: int) -> None:
-        """Fire `key` once stream time reaches `due_ms`; of several deadlines of a key the earliest counts."""
+        """Make `key` due once stream time reaches `due_ms`; the earliest of several deadlines of a key counts."""
         armed = self._armed.get(key)
         if armed is None or due_ms < armed:
             self._armed[key] = due_ms
             heapq.heappush(self._heap, (due_ms, key))
 
     def advance(self, time: StreamTime) -> None:
-        """Take note of one partition's stream time; it never goes back."""
+        """Record one partition's stream time; it never decreases."""
         self.epochs.heard(time.epoch, time.ended_ms)
         self._partitions = time.partitions
         before = self._streams.get(time.partition_key, time.stream_ms)
         self._streams[time.partition_key] = max(before, time.stream_ms)
-        if time.progress is not None:  # a process without partitions of its own learns it here alone
+        if time.progress is not None:  # a process without partitions has no other way to learn it
             metrics.COMMITTED.set(time.progress.committed_ms / 1000)
         if time.caught_up:
             self._caught_up.add(time.partition_key)
 
     @property
     def stream_ms(self) -> int | None:
-        """Stream time of the job: that of its slowest partition; None until each was heard of."""
+        """Stream time of the job: that of its slowest partition; None until each has reported."""
         if not self._streams or len(self._streams) < self._partitions:
             return None
         return min(self._streams.values())
 
     @property
     def overdue(self) -> bool:
-        """Whether a deadline has come that was not fired yet."""
+        """Whether a deadline has come whose key `due` has not returned yet."""
         now = self.stream_ms
         return now is not None and bool(self._heap) and self._heap[0][0] <= now
 
     def has_caught_up(self) -> bool:
-        """Whether each partition was once read to its end since the start, and all that was due by then was fired.
+        """Whether each partition has been read to its end since the start, and no deadline is overdue.
 
-        Whatever an earlier run of the live job has read or fired, this one then has too.
+        This run has then read and fired everything that an earlier run of the live job had read and fired.
         """
         return 0 < self._partitions <= len(self._caught_up) and not self.overdue
 
@@ -98,14 +99,14 @@ class Timers:
         keys: list[str] = []
         while now is not None and self._heap and self._heap[0][0] <= now and len(keys) < limit:
             due_ms, key = heapq.heappop(self._heap)
-            if self._armed.get(key) == due_ms:  # else an earlier deadline took this one's place
+            if self._armed.get(key) == due_ms:  # else an earlier deadline replaced this one
                 del self._armed[key]
                 keys.append(key)
         return keys
 
 
 def ticks(timers: Timers) -> list[tuple[str, Tick]]:
-    """Return `(key, Tick)` for keys that are due, at most a thousand; the rest of many at the next stream time.
+    """Return `(key, Tick)` for at most 1,000 keys that are due; the others follow with the next stream time.
 
     >>> timers = Timers()
     >>> timers.arm("7", 1_000)

@@ -134,7 +134,7 @@ def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
 
 
 def recovery_size(folder: Path) -> int:
-    """Return the bytes of a recovery store. Rows are not counted: a second SQLite here would drop the engine's locks."""
+    """Return the bytes of a recovery store. Its rows are not counted: a second SQLite would undo the engine's locks."""
     return sum(path.stat().st_size for path in folder.glob("*.sqlite3"))
 
 

@@ -82,11 +82,11 @@ class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
     routes: int = 1
     """See `operators.ticks.routes`."""
     share: tuple[int, int] = (0, 1)
-    """Number of this process, and number of processes: the partitions are assigned in turn. The engine's own assignment,
+    """Number of this process, and number of processes: partitions are assigned in turn. The engine's own assignment,
     by hash, gave one of two processes three of four partitions, and so three quarters of the scoring."""
     recorded_idle_ms: int = 0
-    """Above 0: recorded traffic. Stream time follows event time only, and the input is over when nothing was read
-    for this long. 0: live traffic, where the stream time of a partition that is read to its end follows the wall clock."""
+    """Above 0: recorded traffic. Stream time follows event time only, and input is over when nothing was read
+    for this long. 0: live traffic, where stream time of a partition that is read to its end follows the wall clock."""
     over_ms: int = 0
     """How far stream time advances past the last event when recorded input is over."""
 
@@ -219,7 +219,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         return self._heard_ms if caught_up else min(self._max_ms, now)
 
     def _progress_now(self) -> Progress:
-        """Return the progress. Call it before anything is read after a snapshot: the position is then the snapshot's."""
+        """Return the progress. Call it before anything is read after a snapshot: then the position is the snapshot's."""
         return Progress(
             topic=self._topic,
             partition=self._partition,
@@ -287,7 +287,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._consumer.close()
 
     def _first_offset(self, state: State | None) -> int:
-        """Return a concrete start offset: a bare `latest` would skip records that arrive before the first snapshot.
+        """Return a concrete start offset: `latest` would skip records that arrive before the first snapshot.
 
         Raises:
             KafkaSourceError: The broker does not answer, or the partition does not hold the next offset of `state`.

@@ -88,8 +88,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     watchdog: Seconds = 60.0
     """Seconds without a committed epoch after which the supervisor restarts the job, once the first was."""
     start_timeout: Seconds = 600.0
-    """The same limit from a start to its first committed epoch: in that time the job also loads the model and all states
-    and reads the ends of the output topics."""
+    """The same limit from a start to its first committed epoch: in this time the job also loads the model and the
+    states and reads the ends of the output topics."""
     kafka: Mapping[str, str] = {}
     """librdkafka settings passed through to every client."""
 

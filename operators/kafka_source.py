@@ -219,7 +219,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         return self._heard_ms if caught_up else min(self._max_ms, now)
 
     def _progress_now(self) -> Progress:
-        """Return the progress. Call it before anything is read after a snapshot: then the position is the snapshot's."""
+        """Return the progress. Call it before anything is read after a snapshot: the position is then the same."""
         return Progress(
             topic=self._topic,
             partition=self._partition,

@@ -86,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Prometheus port of process 0; process n uses the port n higher. 0 switches metrics off."""
     metrics_host: str = "127.0.0.1"
     watchdog: Seconds = 60.0
-    """Seconds without a committed epoch after which the supervisor restarts the job, once the first was."""
+    """Seconds since the last committed epoch after which the supervisor restarts the job."""
     start_timeout: Seconds = 600.0
     """The same limit from a start to its first committed epoch: in this time the job also loads the model and the
     states and reads the ends of the output topics."""

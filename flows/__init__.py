@@ -1,3 +1,3 @@
-"""The graph, and the commands that run it."""
+"""The dataflow graph, and the commands that run it."""
 
 __version__ = "0.1.0"

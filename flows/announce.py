@@ -1,6 +1,6 @@
-"""What a command says of itself when it starts: one line in the log and the metric `undertone_build_info`.
+"""Announce a command at its start: one line in the log and the metric `undertone_build_info`.
 
-Versions, numbers and a path: no text, no secret, no address.
+Both hold versions, numbers and a path, but no message text, no secret and no network address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOG: Final = logging.getLogger("undertone.start")
 
 
 def announce(settings: Settings, scorer: Scorer, rules: Rules, *, process_id: int) -> None:
-    """Log what runs, and show it on the metrics page."""
+    """Log the versions that run, and set them as labels of `undertone_build_info`."""
     metrics.BUILD.labels(__version__, scorer.model_version, scorer.calibration_version, rules.version).set(1)
     LOG.info(
         "undertone %s, process %d of %d, model %s, calibration %s, rules %s, state in %s",
@@ -34,7 +34,7 @@ def announce(settings: Settings, scorer: Scorer, rules: Rules, *, process_id: in
 
 
 def log_to_stderr() -> None:
-    """Let the job's own loggers write to the standard error stream: one line each, with the time in UTC."""
+    """Make the job's own loggers write to the standard error stream: one line a record, with the time in UTC."""
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
     assert lines.formatter is not None

@@ -1,4 +1,4 @@
-"""How the job's commands end: an exit status, and one line that says why."""
+"""How the job's commands end: with an exit status, and one line on the standard error stream that says why."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ from operators.snapshots import SnapshotError
 FAILED = 1
 WRONG_CONFIGURATION = 2
 NEEDS_MENDING = 3
-"""Kafka withholds what the job needs: a topic, records, the login."""
+"""Kafka lacks or denies something that the job needs: a topic, records or the login. A person has to repair it."""
 TOO_MANY_REJECTS = 4
-"""Nothing but rejects: started again, the job would count from zero and refuse as many more."""
+"""Too many rejects in a row. A restart does not help: the job would count from zero and reject as many again."""
 
 
 _GONE: Final = re.compile(r'Key StateKey\("([^"]*)"\) is not in this worker')
 
 
 class EngineError(RuntimeError):
-    """The engine failed by itself."""
+    """The engine failed, and no step of the graph raised an error."""
 
 
 def status(command: str, run: Callable[[], object]) -> int:
-    """Run, and give the exit status: 0 for an end in order; else the cause goes to the standard error stream.
+    """Call `run` and return the exit status: 0 after a normal end; else print the cause to the standard error stream.
+
+    A bug of the job is raised again, for its traceback.
 
     >>> status("flows.live", lambda: None)
     0
@@ -59,9 +61,9 @@ def status(command: str, run: Callable[[], object]) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with `code`, whatever threads a failed engine has left behind.
+    """End this process with `code`, even if a failed engine has left threads behind.
 
-    They abort an interpreter that ends in order, and the supervisor would see that instead of the status.
+    Such threads abort an interpreter that exits normally, and the supervisor would see the abort instead of `code`.
     """
     if code == 0:
         sys.exit()
@@ -71,7 +73,7 @@ def leave(code: int) -> NoReturn:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Find what a step raised under what the engine made of it, and of that the deepest error of our own.
+    """Unwrap what the engine made of an error: return the deepest cause defined in this project, else the deepest one.
 
     >>> root_cause(ValueError("a"))
     ValueError('a')
@@ -90,7 +92,7 @@ def _stopped(command: str, cause: BaseException) -> int:
 
 
 def _told(cause: BaseException) -> str:
-    """Name the cause. Messages of libraries may quote a customer: of those, the type and the place must do.
+    """Describe the cause. Messages of libraries may quote a customer, so of their errors only type and place are shown.
 
     >>> _told(ValueError("cannot tokenise 'my card is 4111'"))
     'ValueError'
@@ -104,30 +106,30 @@ def _told(cause: BaseException) -> str:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether its message is written here, where no text of a customer gets into one."""
+    """Return whether the error is defined in this project, where no message contains a customer's text."""
     return type(error).__module__.partition(".")[0] in {"flows", "operators", "models", "infra"}
 
 
 def _known(error: BaseException) -> BaseException | None:
-    r"""What no part of the graph has raised and a person can still read; None for a bug, which keeps its traceback.
+    r"""Return an error of the engine itself that one line can explain; None for bugs, whose traceback is kept.
 
     >>> _known(RuntimeError("(src/a.rs:1:2) error\nCaused by => Exception: failed to initialize networking: taken"))
     EngineError('failed to initialize networking: taken (UNDERTONE_BASE_PORT names the first port of the processes)')
     >>> _known(RuntimeError('(src/a.rs:1:2) Key StateKey("3-calls") is not in this worker\'s routing map'))
-    SettingsError('the state folder goes on from 3-calls (partition-topic), which is not there any more: ...
+    SettingsError('the state folder holds a position of 3-calls (partition-topic), which does not exist any more: ...
     """
     if isinstance(error, BytewaxRuntimeError | OSError):
         return error
     if type(error).__name__ == "PanicException":
         return EngineError(
-            "another process of the job has ended, or the way to it is cut; where there is one process only, the engine"
-            " itself has failed, as it says above"
+            "another process of the job has ended, or the connection to it is lost; where there is one process only,"
+            " the engine itself has failed, as its message above says"
         )
     if type(error) is RuntimeError and str(error).startswith("(src/"):
         if gone := _GONE.search(str(error)):
             return SettingsError(
-                f"the state folder goes on from {gone[1]} (partition-topic), which is not there any more:"
-                " bring it back, or begin with another UNDERTONE_STATE_DIR"
+                f"the state folder holds a position of {gone[1]} (partition-topic), which does not exist any more:"
+                " restore it, or start with another UNDERTONE_STATE_DIR"
             )
         reason = str(error).rpartition("Caused by => Exception: ")[2]
         hint = " (UNDERTONE_BASE_PORT names the first port of the processes)" if "networking" in reason else ""
@@ -144,5 +146,5 @@ def _status_of(cause: BaseException) -> int:
 
 
 def _beneath(error: BaseException) -> BaseException | None:
-    """What led to an error; nothing when that was hidden on purpose (`from None`)."""
+    """Return the cause or context of an error; None when it has none or the context is suppressed (`from None`)."""
     return error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -1,8 +1,8 @@
-"""The first step: raw Kafka records in, scored utterances, feedback and rejects out.
+"""The first step of the graph: it takes raw Kafka records and returns scored utterances, feedback and rejects.
 
-One call gets everything that reached the worker in one activation, so the model sees large batches. A run of
-nothing but rejects stops the job: it means that something is wrong with the topic or with us, and filling the
-dead-letter topic with a day of traffic helps nobody.
+One call gets all records that reached the worker in one activation, so the model scores large batches. Too many
+rejects in a row stop the job: then the topic or the job itself is faulty, and writing a day of traffic to the
+dead-letter topic would not help.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from operators.utterance import accept
 
 Accepted = Scored | Feedback | Rejected | StreamTime
 REFUSED = 8
-"""When the model has refused so many texts since it last scored one, it is not the texts."""
+"""After this many texts in a row that the model cannot score, the model is taken to be faulty, not the texts."""
 
 
 class ScorerError(RuntimeError):
-    """The model does not work. Holds no text."""
+    """The model does not work. The message contains no customer text."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What intake needs to know of the configuration."""
+    """The settings that `Intake` uses."""
 
     feedback_topic: str
     default_region: str
@@ -44,8 +44,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 class Intake:
     """Callable step for `flat_map_batch`.
 
-    Its only state is the length of the present run of rejects, that of texts which the model refused, and, for the
-    drift metric only, the distribution of recent scores.
+    Its only state is the number of rejects in a row, the number of texts in a row that the model could not score, and,
+    for the drift metric only, the distribution of recent scores.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Intake:
         self._has_scored = False
 
     def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
-        """Decode, clean, redact and score one batch; order within a partition is kept."""
+        """Decode, clean, redact and score one batch; the order of the records is kept."""
         now_ms = self._now_ms()
         read = [self._read(item, now_ms) if isinstance(item, Raw) else item for item in batch]
         utterances = [item for item in read if isinstance(item, Utterance)]
@@ -90,7 +90,10 @@ class Intake:
         )
 
     def _score(self, utterances: Sequence[Utterance]) -> list[Scored | Rejected]:
-        """Score; stop when the model refuses text after text, be it one a batch. Records without text do not count."""
+        """Score; raise `ScorerError` at `REFUSED` unscorable texts in a row, counted across batches.
+
+        Records without text do not count.
+        """
         self._has_scored = False
         results = score(
             utterances, self._scorer, self._policy.languages, self._now_ms, self._scored, self._refused_by_model
@@ -106,7 +109,7 @@ class Intake:
         self._last_refusal = type(error).__name__
 
     def _scored(self, utterances: Sequence[Utterance], scores: Scores) -> None:
-        """Count what the model scored; show how far customers' final words are from what it was calibrated on."""
+        """Count the scored messages, and compare customers' final texts with the calibration data (drift)."""
         self._has_scored = True
         for spoken_on, count in Counter(one.channel for one in utterances).items():
             metrics.SCORED.labels(spoken_on).inc(count)
@@ -117,7 +120,7 @@ class Intake:
                     metrics.DRIFT.labels(channel, measure).set(index)
 
     def _watch(self, accepted: Sequence[Accepted]) -> None:
-        """Count what was rejected; stop at a run of nothing but rejects."""
+        """Count rejects; raise `TooManyRejectsError` at too many in a row."""
         for item in accepted:
             if isinstance(item, Rejected):
                 self._rejects.refused(item)

@@ -1,7 +1,7 @@
-"""The live job: Kafka in, ClickHouse and escalations out. `python -m flows.live --help`.
+"""The live job: reads Kafka, writes rows to ClickHouse and escalations to Kafka. `python -m flows.live --help`.
 
-`python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line, in one process with one
-worker: the shares of more are dealt out by number, which only `python -m flows.live` tells the graph.
+`python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line, but only as one process
+with one worker: partitions are assigned by process number, which only `python -m flows.live` passes to the graph.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from operators.ticks import Timers
 
 
 def main() -> Dataflow:
-    """Make the dataflow from the environment; Bytewax's command line calls this.
+    """Build the dataflow from the environment; Bytewax's command line calls this.
 
     Raises:
-        SettingsError: The environment or that command line asks for more than one worker.
+        SettingsError: A setting is wrong, or the environment or the command line asks for more than one worker.
     """
     log_to_stderr()
     settings, told = Settings.from_env(os.environ), parse_engine_args()
@@ -49,7 +49,7 @@ def main() -> Dataflow:
 
 
 def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) -> Dataflow:
-    """Make the dataflow with the real parts that `settings` name, for one of the processes that read a share each."""
+    """Build the dataflow with the real parts that `settings` name, for one process and its share of the partitions."""
     rules = Rules.load(settings.rules)
     timers = Timers()
     scorer = make_scorer(settings)
@@ -66,11 +66,11 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
 
 
 def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = ()) -> None:
-    """Run until drained (SIGTERM) or failed. One worker; `addresses` of all processes when there are several.
+    """Run one worker until it is drained (SIGTERM) or fails; `addresses` lists all processes when there are several.
 
     Raises:
-        SettingsError: `settings`, `addresses` and `process_id` do not agree on how many processes there are, or a topic
-            is not named any more that the recovery store knows.
+        SettingsError: `settings`, `addresses` and `process_id` do not agree on the number of processes, or the settings
+            do not name a topic any more that the recovery store has state of.
         FolderInUseError: Another job has the state folder.
     """
     check_processes(settings, process_id, addresses)
@@ -98,7 +98,9 @@ def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
 
 
 def check_processes(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
-    """Refuse two numbers of processes: some would read nothing, or never hear how far time has come.
+    """Refuse settings and addresses that differ in the number of processes.
+
+    Else some partitions would not be read, or some processes would not get every partition's stream time.
 
     >>> check_processes(Settings(processes=2), 2, ["a:1", "b:1"])
     Traceback (most recent call last):
@@ -114,9 +116,9 @@ def check_processes(settings: Settings, process_id: int, addresses: Sequence[str
 
 
 def calm_collector() -> None:
-    """Let the cycle collector look seldom: records are trees that end with their last reference.
+    """Run the cyclic garbage collector rarely: records contain no cycles and are freed by reference counting.
 
-    By default it walks the states of all customers again and again, which costs the more the more there are.
+    With its default thresholds it traverses the states of all customers often, at a cost that grows with their number.
     """
     gc.collect()
     gc.freeze()
@@ -124,7 +126,10 @@ def calm_collector() -> None:
 
 
 def drain_on_sigterm() -> Callable[[], bool]:
-    """On SIGTERM the sources end, the last epoch is committed, and nothing is replayed at the next start."""
+    """Install a SIGTERM handler and return a function that tells whether the signal came.
+
+    The sources then end, the last epoch is committed, and the next start replays nothing.
+    """
     stop = threading.Event()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -145,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def cli(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 after a drain, else a status of `flows.ending`."""
+    """Run the command line; return 0 after a drain, else a status of `flows.ending`."""
     options = _parser().parse_args(argv)
     addresses = [address for address in options.addresses.split(";") if address]
     return ending.status(

@@ -1,4 +1,4 @@
-"""The real parts of the job, made as the settings say; the live job, a replay and the benchmarks share them."""
+"""Build the real parts of the job from the settings; the live job, replays and the benchmarks share these functions."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from operators.ticks import Timers, routes
 
 
 def make_scorer(settings: Settings) -> Scorer:
-    """Load what `UNDERTONE_SCORER` names."""
+    """Load the scorer that `UNDERTONE_SCORER` names."""
     if settings.scorer == "fake":
         return FakeScorer()
     return Repeats(OnnxScorer.load(settings.model_dir, threads=settings.scorer_threads))
 
 
 def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) -> Intake:
-    """Assemble the first step."""
+    """Build the first step of the graph."""
     allowed = frozenset(entry.strip() for entry in settings.acoustic_tenants.split(",") if entry.strip())
     policy = Policy(
         feedback_topic=settings.feedback_topic,
@@ -51,18 +51,18 @@ def make_intake(settings: Settings, scorer: Scorer, clock: Callable[[], int]) ->
         languages=frozenset(map(spelled, read_config(settings.model_dir).languages)),
         acoustic_allowed=lambda tenant, region: tenant in allowed or f"{tenant}/{region}" in allowed,
     )
-    # The stub has no traffic that it was calibrated on.
+    # The stub has no calibration data to compare with.
     drift = None if settings.scorer == "fake" else Monitor(drift_references(settings.model_dir))
     return Intake(policy, Identity(settings.customer_secret, settings.default_region), scorer, clock, drift)
 
 
 def make_reducer(settings: Settings, rules: Rules) -> CustomerReducer:
-    """Assemble the keyed step's reducers."""
+    """Build the reducer of the keyed step."""
     return CustomerReducer(Parameters(), rules, lateness_ms=int(settings.allowed_lateness * 1000))
 
 
 def make_store(settings: Settings, *, process_id: int = 0) -> ClickHouseSink:
-    """Assemble the store's sink of one process."""
+    """Build the ClickHouse sink of one process."""
     patience = store_patience(settings)
     return ClickHouseSink(
         connector(settings.store, settings.store_password, timeout=patience / 3),
@@ -72,10 +72,11 @@ def make_store(settings: Settings, *, process_id: int = 0) -> ClickHouseSink:
 
 
 def store_patience(settings: Settings) -> float:
-    """Seconds after which a failing store ends the job: before the watchdog does, which cannot tell the cause.
+    """Return the seconds after which a failing store ends the job.
 
-    The last attempt begins before two thirds of it are over and waits one third for its answer. The watchdog counts
-    from the last committed epoch; the insert that fails may be an epoch younger.
+    It is shorter than the watchdog's time, because the watchdog cannot name the cause. The last attempt starts before
+    two thirds of it have passed and waits one third for its answer. The watchdog counts from the last committed epoch;
+    the failing insert may begin up to one epoch later.
 
     >>> store_patience(Settings(watchdog=60.0, epoch=5.0))
     45.0
@@ -84,10 +85,10 @@ def store_patience(settings: Settings) -> float:
 
 
 def recovery_store(settings: Settings) -> Path:
-    """Make the recovery store on first use; its number of partitions is then fixed.
+    """Create the recovery store on first use, and return its folder; its number of partitions is then fixed.
 
-    It is made under another name: a store that is whole appears at once, however many processes start together, and a
-    kill in the middle leaves none rather than one that lacks partitions and can never be opened.
+    It is created under a temporary name and renamed: processes that start together see a complete store or none, and a
+    process that is killed here cannot leave a store that lacks partitions, which the engine could never open.
     """
     folder = settings.state_dir / "recovery"
     if not any(folder.glob("*.sqlite3")):
@@ -104,10 +105,10 @@ def recovery_store(settings: Settings) -> Path:
 
 
 def check_topics(settings: Settings) -> None:
-    """Refuse to go on without a topic that the recovery store knows: the engine can only fail over it.
+    """Check that the settings name every topic that the recovery store has state of; else the engine cannot resume.
 
     Raises:
-        SettingsError: A topic was taken out of the settings or renamed; the message names it and the way out.
+        SettingsError: A topic was removed from the settings or renamed; the message names it and what to do.
     """
     named = {
         (STEP_KAFKA, "TOPICS"): {*settings.topic_list(), settings.feedback_topic},
@@ -126,20 +127,20 @@ def check_topics(settings: Settings) -> None:
 def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
     names = f"{PREFIX}{variable}" + (f" or {PREFIX}FEEDBACK_TOPIC" if variable == "TOPICS" else "")
     return (
-        f"{names} does not name {', '.join(topics)} any more, which the state in {state_dir} goes on from: name it"
-        " again (a topic that gets no more records costs nothing), or drain and begin with another"
-        f" {PREFIX}STATE_DIR, where sessions begin anew from where {PREFIX}START says"
+        f"{names} does not name {', '.join(topics)} any more, but the state in {state_dir} needs it to resume: name it"
+        " again (a topic that gets no more records costs nothing), or drain and start with another"
+        f" {PREFIX}STATE_DIR: all sessions then start anew, and {PREFIX}START says where reading begins"
     )
 
 
 def recovery_size(folder: Path) -> int:
-    """Bytes of a recovery store; its rows cannot be counted, as a second SQLite in the process would undo its locks."""
+    """Return the bytes of a recovery store. Its rows are not counted: a second SQLite would undo the engine's locks."""
     return sum(path.stat().st_size for path in folder.glob("*.sqlite3"))
 
 
 def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
-    """Assemble source and sinks of one process."""
-    # Recorded traffic is not over when it was read to its end: its sessions close later.
+    """Build the source and the sinks of one process."""
+    # Recorded traffic: sessions close only after the input was read to its end, so their records come even later.
     is_replay_over = (lambda: False) if settings.recorded_idle else timers.has_caught_up
 
     def kafka_sink(topic: str) -> KafkaSink:
@@ -172,10 +173,10 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
 
 
 def has_run(settings: Settings) -> bool:
-    """Whether an epoch was ever committed: a partition that the store does not know is then a new one."""
+    """Return whether an epoch was ever committed; then a partition without a snapshot is one that was added since."""
     return heartbeat(settings).exists()
 
 
 def heartbeat(settings: Settings) -> Path:
-    """File that is touched at each committed epoch; the supervisor's watchdog looks at its age."""
+    """Return the file that is touched at each committed epoch; the supervisor's watchdog watches for its changes."""
     return settings.state_dir / "committed"

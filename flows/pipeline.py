@@ -1,4 +1,4 @@
-"""The one graph, read top to bottom as the data flows.
+"""The dataflow graph; data flows from left to right.
 
     Kafka ── read ─┬─ Scored ───── message rows ────────────────┐
                    ├─ Feedback ─┬─ feedback rows ───────────────┤
@@ -10,7 +10,7 @@
                       ticks                 └────────────► escalation topic, dead letter topic
 
 Sources, sinks and the scorer are arguments: `flows.live` passes the real ones, tests pass theirs.
-Step ids are schema. The recovery store finds a step's state by them: renaming one orphans that state.
+Never rename a step id: the recovery store finds the state of a step by its id.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ STEP_ESCALATION_TOPIC = "escalation_topic"
 
 
 class Ends(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the graph begins and ends."""
+    """The source and the sinks of the graph."""
 
     source: Source[Any]
     store: Sink[Any]
@@ -81,9 +81,9 @@ def pipeline(
     shard: str,
     reject_run_limit: int = 1000,
 ) -> Dataflow:
-    """Wire the graph. `shard` is the key of this process's part of the store sink: rows stay in their process.
+    """Build the graph. `shard` is the key of this process's partition of the store sink, so rows stay in their process.
 
-    So many messages in a row that the keyed step cannot fold stop the job; `intake` has a limit of its own.
+    `reject_run_limit` messages in a row that the keyed step cannot process stop the job; `intake` has its own limit.
     """
     flow = Dataflow(FLOW_ID)
     raw = op.input(STEP_KAFKA, flow, ends.source)
@@ -110,7 +110,7 @@ def pipeline(
 
 
 def keyed(batch: Iterable[Accepted], keyword_bits: Callable[[str], int], timers: Timers) -> list[tuple[str, Any]]:
-    """Route messages and answers to alerts to their customer, stream time to every worker, ticks to who is due."""
+    """Key messages and feedback by their customer, stream time so that every worker gets it, ticks by customers due."""
     out: list[tuple[str, Any]] = []
     times: list[StreamTime] = []
     for item in batch:
@@ -135,7 +135,7 @@ _TABLE_OF: dict[type, str] = {
 
 
 def blocks(batch: Iterable[Any], shard: str) -> list[tuple[str, tuple[str, list[tuple[Any, ...]]]]]:
-    """Gather a batch's rows into one block a table, under the key of this process's sink partition."""
+    """Convert a batch to rows, in one block per table, under the key of this process's sink partition."""
     tables: dict[str, list[tuple[Any, ...]]] = {}
     for item in batch:
         record = item.progress if isinstance(item, StreamTime) else item
@@ -146,10 +146,10 @@ def blocks(batch: Iterable[Any], shard: str) -> list[tuple[str, tuple[str, list[
 
 
 def dead_letters(batch: Iterable[Any]) -> list[tuple[str, Outgoing]]:
-    """Dead letters as Kafka records: where the record is and why it was refused, never what it said.
+    """Convert rejects to Kafka records, which hold where the record is and why it was refused, never its text.
 
-    Keyed by that place, so that many of one topic spread over all partitions: their order means nothing, and a replay
-    finds each where it was.
+    The key is the place (topic, partition, offset) of the refused record. So the letters of one topic spread over all
+    partitions, which is fine as their order has no meaning, and a replay puts each into the same partition again.
     """
     return [
         (
@@ -162,7 +162,7 @@ def dead_letters(batch: Iterable[Any]) -> list[tuple[str, Outgoing]]:
 
 
 def escalations(batch: Iterable[tuple[str, Any]]) -> list[tuple[str, Outgoing]]:
-    """Escalations as Kafka records, keyed by customer so that their order holds."""
+    """Convert escalations to Kafka records, keyed by customer, which keeps the order of each customer's records."""
     return [
         (
             key,

@@ -1,12 +1,13 @@
-"""Dead letters, after a fix, back through the same pipeline: `python -m flows.redrive --help`.
+"""Send refused records through the pipeline again after a fix: `python -m flows.redrive --help`.
 
 A dead letter says where the refused record is; the record itself is still in its topic. Redrive reads it there,
 checks that it would be accepted now, and appends it to the same topic under the same key, so that the live job
-(the one owner of the customers' state) takes it like any other.
+(the only owner of the customers' state) processes it like any other record.
 
-A record is sent again once. Behind its letter goes a mark, which later runs read: a record without a value, whose key
-is the place. A run that dies has sent at most `MARK_EVERY` records without their marks. Those come twice, which the job
-notices as long as the event is among the last 48 settled ones of its customer.
+Each record is sent again only once. Redrive appends a mark to the dead-letter topic, which later runs read: a record
+with the key of the letter (topic, partition and offset of the refused record) and no value. A run that is killed has
+sent at most `MARK_EVERY` records without marks. The next run sends these a second time, and the job recognises them as
+duplicates while the event is among the last 48 settled events of its customer.
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ from operators.utterance import accept
 POLL_SECONDS = 10.0
 MARK_EVERY = 100
 SENT = "sent again"
-# Each record is a fetch of its own, and one that still waits for more at the end of another partition goes before it.
+# Each record needs its own fetch, which is delayed by a pending fetch that waits at the end of another partition.
 _CONSUMER = {"group.id": "undertone-redrive", "log_level": 0, "fetch.wait.max.ms": 10}
 _CONSUMER_OURS = {"enable.auto.commit": False, "enable.partition.eof": True}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse the command line, redrive, print what was done. Returns the exit status."""
+    """Parse the command line, redrive, and print the outcomes with their counts. Returns the exit status."""
     options = _parser().parse_args(argv)
     try:
         settings = Settings.from_env(os.environ)
@@ -62,12 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool, again: bool = False) -> Counter[str]:
-    """Send each dead letter's record again if it would be accepted now; count what became of them.
+    """Send the record of each dead letter again if it would be accepted now; return the outcomes with their counts.
 
-    `reasons` empty means all; `again` means also those that an earlier run has sent.
+    Empty `reasons` selects all reasons; `again` includes records that an earlier run has sent.
 
     Raises:
-        KafkaSourceError: The broker is away, refuses us, or has no such topic.
+        KafkaSourceError: The broker does not answer, refuses the login, or has no such topic.
         NotSentError: A record could not be delivered.
     """
     config = {**client_config(settings.brokers, _CONSUMER, settings.kafka), **_CONSUMER_OURS}
@@ -82,12 +83,12 @@ def redrive(settings: Settings, reasons: frozenset[str], *, dry_run: bool, again
 
 
 def place(origin: Origin) -> bytes:
-    """Key of the mark that a record was sent again: that of its letter, so that compaction drops the letter."""
+    """Return the key of the mark of a record: the key of its letter, so that compaction drops the letter."""
     return place_of(origin).encode()
 
 
 class _Letter(msgspec.Struct, frozen=True):
-    """A dead letter, and the partition that it is in: its mark goes there too, so retention takes the letter first."""
+    """A dead letter and its partition. Its mark goes there too, so retention deletes the letter first."""
 
     rejected: Rejected
     partition: int
@@ -121,7 +122,7 @@ class _Redrive:
         return outcome
 
     def _read(self, parts: Sequence[str], outcome: Counter[str]) -> tuple[dict[bytes, _Letter], set[bytes]]:
-        """Letters by their place, and the places that are marked."""
+        """Return the letters by their Kafka key, and the marked keys; count records that are not dead letters."""
         letters: dict[bytes, _Letter] = {}
         marked: set[bytes] = set()
         for message in self._read_to_the_end(parts):
@@ -138,7 +139,7 @@ class _Redrive:
         return letters, marked
 
     def _mark(self, letters: Sequence[_Letter]) -> None:
-        """Remember, once the broker has the records, that they need not be sent by a later run."""
+        """Wait until the broker has the records, then write their marks, so that later runs do not send them."""
         if not letters:
             return
         self._out.flush(", ".join(sorted({letter.rejected.origin.topic for letter in letters})))
@@ -154,7 +155,7 @@ class _Redrive:
             message = self._poll(self._settings.dead_letter_topic)
             if message.error() is None:
                 yield message
-            else:  # told again each time that the job has written one more, so the ends cannot just be counted
+            else:  # librdkafka reports the end again after each new record, so ends cannot just be counted
                 unread.discard(cast(int, message.partition()))
 
     def _send_again(self, origin: Origin) -> str:
@@ -170,7 +171,7 @@ class _Redrive:
         return SENT
 
     def _judge(self, payload: bytes | None, origin: Origin) -> Feedback | Utterance | Rejected:
-        """What the job would say of the record now, short of the model."""
+        """Decode, clean and redact the record as the job would now; it is not scored."""
         if origin.topic == self._settings.feedback_topic:
             return decode_feedback(payload, origin, now_ms())
         return accept(payload, origin, now_ms(), self._identity, self._settings.default_region)
@@ -182,11 +183,11 @@ class _Redrive:
             return None
         self._consumer.assign([where])
         message = self._poll(origin.topic)
-        # Compaction leaves gaps: the next record, or the end, then comes in place of the one asked for.
+        # Compaction leaves gaps: the consumer then returns the next record, or the end, in place of the requested one.
         return message if message.error() is None and message.offset() == origin.offset else None
 
     def _poll(self, topic: str) -> Message:
-        """The next record, or the end of a partition, which is a message with an error."""
+        """Return the next record, or the end of a partition, which is a message with an error."""
         message = self._consumer.poll(POLL_SECONDS)
         if message is None:
             raise KafkaSourceError(f"Kafka sent nothing of topic {topic} for {POLL_SECONDS:.0f} s")
@@ -213,7 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--again",
         action="store_true",
-        help="also what an earlier run has sent; an event older than the last 48 settled of its customer counts twice",
+        help="also send what an earlier run has sent; events older than the last 48 settled ones of their customer are"
+        " then counted twice",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, send nothing")
     return parser

@@ -1,9 +1,10 @@
-"""History through the same pipeline: for a new model, a new rule, or a lost table. `python -m flows.replay --help`.
+"""Run recorded history through the pipeline: for a new model, a new rule, or a lost table. `python -m flows.replay -h`.
 
-Reads the source topics from their beginning to where they end now, with a state of its own, and stops. Rows have
-the same identities and versions as the live job's, so in the same store they replace them; rows of customers whose
-history began before the topics do know less than the stored ones, and give way to them. Nothing is published: nobody
-is alerted of the past. With a store of its own it is a back-test, and says what each rule would have raised.
+A replay reads the source topics from their beginning to their present end, with its own state folder, and stops. Its
+rows have the same identities and versions as the live job's, so they replace them in the same store. If a customer's
+history began before the oldest record in the topics, the replayed rows have lower versions and the stored rows stay.
+Nothing is published, so nobody is alerted of past events. With another store a replay is a back-test; it always prints
+what each rule would have raised.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ ALWAYS = (datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo
 
 
 class Window:
-    """Lets through the events of a time range, and knows when all partitions were read and all sessions closed."""
+    """Passes on the events of a time range, and detects when all partitions are read and all due sessions closed."""
 
     def __init__(
         self, intake: Intake, timers: Timers, begin: datetime, end: datetime, feedback_topic: str = ""
@@ -57,7 +58,7 @@ class Window:
         self._done = threading.Event()
 
     def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
-        """The intake step, less what is outside the range."""
+        """Run the intake step on the records inside the range."""
         for item in batch:
             if isinstance(item, StreamTime) and item.caught_up:
                 self._caught_up.setdefault(item.partition_key, item.stream_ms)
@@ -66,34 +67,34 @@ class Window:
         return [_without_progress(item) for item in self._intake([item for item in batch if self._inside(item)])]
 
     def done(self) -> bool:
-        """Whether the replay may end."""
+        """Return whether the replay may end."""
         return self._done.is_set()
 
     def _closed_up(self) -> bool:
-        """Whether the keyed step has heard that all was read, and has closed what that ends."""
+        """Return whether the keyed step has the stream time of the end and has processed all deadlines up to it."""
         heard = self._timers.stream_ms
         return heard is not None and heard >= min(self._caught_up.values()) and not self._timers.overdue
 
     def _inside(self, item: Raw | StreamTime) -> bool:
         if isinstance(item, StreamTime) or item.origin.topic == self._feedback_topic:
-            return True  # people answer after the event: what they did with an alert of the range counts
+            return True  # feedback comes after the event: feedback on an alert of the range counts whatever its time
         event_ms = event_time_ms(item.payload)
         return event_ms is None or self._begin_ms <= event_ms < self._end_ms
 
 
 def _without_progress(item: Accepted) -> Accepted:
-    """How far a replay has come is not how far the job has come, whose table it would stand in."""
+    """Remove the progress of the replay: the table `progress` holds that of the live job only."""
     return replace(item, progress=None) if isinstance(item, StreamTime) else item
 
 
 class Tally(DynamicSink[tuple[str, Outgoing]]):
-    """Counts what would have been published, by rule and transition."""
+    """A sink that counts the records that would have been published, by rule (or reject reason) and transition."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> _TallyPart:
-        """Make the one part: a replay is one process with one worker."""
+        """Build the only partition: a replay runs as one process with one worker."""
         return _TallyPart(self.counts)
 
 
@@ -108,7 +109,7 @@ class _TallyPart(StatelessSinkPartition[tuple[str, Outgoing]]):
 
 
 def replay(settings: Settings, begin: datetime, end: datetime) -> tuple[Tally, Tally]:
-    """Run to the present end of the topics; returns what would have been published: escalations and dead letters."""
+    """Run to the present end of the topics; return counts of the escalations and dead letters held back."""
     escalations, dead_letters = Tally(), Tally()
     flow = _build(settings, begin, end, escalations, dead_letters)
     cli_main(
@@ -158,13 +159,13 @@ def _parser() -> argparse.ArgumentParser:
         "--from", dest="begin", type=_instant, default=ALWAYS[0], help="first event time, ISO 8601, UTC"
     )
     parser.add_argument("--to", dest="end", type=_instant, default=ALWAYS[1], help="event time to stop before")
-    parser.add_argument("--rules", type=Path, help="other rules than UNDERTONE_RULES")
-    parser.add_argument("--store", help="other store than UNDERTONE_STORE, for example chdb:///tmp/backtest")
+    parser.add_argument("--rules", type=Path, help="rules file to use in place of UNDERTONE_RULES")
+    parser.add_argument("--store", help="store to use in place of UNDERTONE_STORE, for example chdb:///tmp/backtest")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 when the end was reached, else a status of `flows.ending`."""
+    """Run the command line; return 0 when the end was reached, else a status of `flows.ending`."""
     options = _parser().parse_args(argv)
     return ending.status("flows.replay", lambda: _replay_and_tell(options))
 
@@ -174,7 +175,8 @@ def _replay_and_tell(options: argparse.Namespace) -> None:
     settings = Settings.from_env(os.environ)
     if options.begin != ALWAYS[0] and options.store in (None, settings.store):
         raise SettingsError(
-            "--from needs a --store of its own: rows of sessions that are cut at its time would stand beside whole ones"
+            "--from needs a --store of its own: sessions that begin before --from are cut there, and their rows would"
+            " mix with those of whole sessions"
         )
     changes: dict[str, object] = {"processes": 1}
     changes |= {"rules": options.rules} if options.rules else {}

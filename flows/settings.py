@@ -1,7 +1,7 @@
-"""The one place that reads the environment: `Settings.from_env()` gives a frozen, validated configuration.
+"""The configuration of the job: `Settings.from_env()` reads the environment and returns a frozen, validated record.
 
-Every setting is an environment variable `UNDERTONE_<FIELD>`; a wrong value stops the job at start with the
-variable's name and the fix. Kafka client settings pass through as `UNDERTONE_KAFKA_<NAME>`, where underscores
+Every setting is an environment variable `UNDERTONE_<FIELD>`; a wrong value stops the job at its start, with the name
+of the variable and what it accepts. Kafka client settings pass through as `UNDERTONE_KAFKA_<NAME>`, where underscores
 stand for dots (`UNDERTONE_KAFKA_SECURITY_PROTOCOL=SASL_SSL` becomes `security.protocol`).
 """
 
@@ -19,39 +19,39 @@ from msgspec import Meta
 PREFIX = "UNDERTONE_"
 KAFKA_PREFIX = PREFIX + "KAFKA_"
 OTHER_READERS = frozenset({"ALERT_WEBHOOK", "GRAFANA_STORE_PASSWORD", "GRAFANA_TOKEN", "GRAFANA_URL", "TRAINING_DATA"})
-"""Variables with our prefix that other commands read; the job ignores them."""
+"""Names, without the prefix, of variables that only other commands read; the job ignores them."""
 
 SHORTEST_SECRET = 16
-"""Characters. The pseudonyms of known customers give anybody who holds them the means to try short secrets."""
+"""Characters. Whoever knows some customers and their pseudonyms could find a shorter secret by trying all."""
 
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 
 
 class SettingsError(ValueError):
-    """A variable is missing or wrong. The message names it and says what is allowed; it never shows a value."""
+    """A variable is missing or wrong. The message names it and says what is allowed, but never contains its value."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Configuration of the job. Names in upper case behind `UNDERTONE_` are the environment variables."""
+    """Configuration of the job. The variable of a field is `UNDERTONE_` and the name of the field in upper case."""
 
     brokers: str = "localhost:9092"
     """Kafka bootstrap list."""
     topics: str = "undertone.events"
-    """Comma-separated source topics; all are read with the adapter `undertone.event/1`. No topic is used twice."""
+    """Comma-separated source topics, whose records follow the contract `undertone.event/1`. None occurs twice."""
     escalation_topic: str = "undertone.escalations"
     dead_letter_topic: str = "undertone.dead_letters"
     feedback_topic: str = "undertone.feedback"
     start: Literal["earliest", "latest"] = "earliest"
-    """Where a partition is read from when no snapshot knows it."""
+    """Where a partition without a snapshot is read from, at the first start on a state folder."""
     recorded_idle: Annotated[float, Meta(ge=0, le=3600)] = 0.0
-    """Above 0 for recorded or sped-up traffic: time is that of the events alone, and once nothing was read for so many
-    seconds the input is over and all sessions close. 0 for live traffic."""
+    """Above 0 for recorded or accelerated traffic: stream time follows event time only, and after this many seconds
+    without a record the input counts as over and all sessions close. 0 for live traffic."""
     store: str = "clickhouse://undertone@localhost:8123/undertone"
     """ClickHouse DSN: `clickhouse://user@host:8123/undertone` or `chdb:///path/to/folder`."""
     store_password: str = ""
     state_dir: Path = Path(".state/live")
-    """Recovery store; one execution at a time may use it."""
+    """Folder of the recovery store; one job at a time may use it."""
     recovery_partitions: Count = 16
     epoch: Annotated[float, Meta(gt=0, le=60)] = 5.0
     """Seconds between snapshots."""
@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     base_port: Annotated[int, Meta(ge=1024, le=65000)] = 2101
     model_dir: Path = Path(__file__).resolve().parents[1] / "models" / "sentiment"
     scorer: Literal["onnx", "fake"] = "onnx"
-    """`fake` is the deterministic stub for chaos tests; it knows a few words and is never a default."""
+    """`fake` is a deterministic stub for chaos tests, which scores by a few words only."""
     scorer_threads: Count = 1
     rules: Path = Path(__file__).resolve().parents[1] / "operators" / "rules.yaml"
     customer_secret: str = "undertone-demo-key-change-me"  # noqa: S105 - a placeholder that the launcher refuses
@@ -68,34 +68,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `UNDERTONE_DEMO=1`."""
     demo: bool = False
     default_region: str = "US"
-    """Region that phone numbers without a country prefix are read in: two capital letters of ISO 3166."""
+    """Region of phone numbers without a country prefix: two capital letters of ISO 3166."""
     acoustic_tenants: str = ""
-    """Comma-separated `tenant` or `tenant/region` where silence and overtalk may be used; none by default."""
+    """Comma-separated `tenant` or `tenant/region` whose silence and overtalk may be used; none by default."""
     allowed_lateness: Annotated[float, Meta(gt=0, le=3600)] = 120.0
-    """Seconds of event time within which any order of arrival gives the same numbers."""
+    """Allowed lateness in seconds of event time: within it, the order of arrival does not change any result."""
     reject_run_limit: Count = 1000
-    """So many rejects in a row, with nothing accepted between, stop the job."""
+    """Number of rejects in a row, with nothing accepted between them, that stops the job."""
     credit: Count = 20_000
-    """Messages a source partition may read in one epoch."""
+    """Most records that a source partition reads in one epoch."""
     batch: Annotated[int, Meta(ge=1, le=5000)] = 100
-    """Messages that a process polls at once; its partitions share them, each gets one at least. A poll is scored as a
+    """Most records in one poll of a process, divided among its partitions (at least one each). A poll is scored as a
     whole before results are emitted, so a larger batch adds latency and little throughput."""
     flush_interval: Seconds = 0.5
-    """Seconds after which buffered rows are written to ClickHouse between snapshots."""
+    """Seconds between two inserts of buffered rows into ClickHouse; a snapshot also inserts them."""
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 9464
-    """Prometheus port of process 0 (the next processes use the next ports); 0 switches it off."""
+    """Prometheus port of process 0; process n uses the port n higher. 0 switches metrics off."""
     metrics_host: str = "127.0.0.1"
     watchdog: Seconds = 60.0
-    """Seconds without a committed epoch after which the supervisor restarts the job, once the first one was."""
+    """Seconds since the last committed epoch after which the supervisor restarts the job."""
     start_timeout: Seconds = 600.0
-    """The same from a start to its first committed epoch: the model and all states are loaded, the ends of the output
-    topics are read."""
+    """The same limit from a start to its first committed epoch: in this time the job also loads the model and the
+    states and reads the ends of the output topics."""
     kafka: Mapping[str, str] = {}
     """librdkafka settings passed through to every client."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Read the variables with our prefix out of `environ`.
+        """Make settings from the variables in `environ` that begin with `UNDERTONE_`.
 
         >>> Settings.from_env({"UNDERTONE_EPOCH": "2.5"}).epoch
         2.5
@@ -122,12 +122,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return settings
 
     def topic_list(self) -> tuple[str, ...]:
-        """Source topics, in the order given, without blanks."""
+        """Return the source topics in their given order, without surrounding blanks."""
         return tuple(name.strip() for name in self.topics.split(",") if name.strip())
 
 
 def _wrong_topic(settings: Settings) -> str:
-    """What is read must be there, and once; what is written must not come back as input."""
+    """Return what is wrong with the topics: each variable must name one, and no topic may occur twice.
+
+    A topic that the job both writes and reads would be a loop. Empty when nothing is wrong.
+    """
     named = {
         "TOPICS": settings.topic_list(),
         "ESCALATION_TOPIC": (settings.escalation_topic.strip(),),
@@ -151,7 +154,7 @@ def _wrong_secret(settings: Settings) -> str:
         return ""
     return (
         f"CUSTOMER_SECRET needs {SHORTEST_SECRET} characters or more: set a long random value, for example from"
-        " `openssl rand -hex 32`, and keep it (a new one makes every customer a stranger)"
+        " `openssl rand -hex 32`, and keep it (a new one changes the key of every customer)"
     )
 
 
@@ -162,7 +165,7 @@ def _wrong_region(settings: Settings) -> str:
 
 
 def _read(kind: type, value: object) -> object:
-    """Read what msgspec has no reader for: paths."""
+    """Convert what msgspec cannot convert by itself: paths."""
     return Path(str(value)) if kind is Path else value
 
 

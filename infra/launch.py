@@ -1,9 +1,9 @@
-"""The job, supervised: `python -m infra.launch`.
+"""Run and supervise the live job: `python -m infra.launch`.
 
-One worker process per core, all of one cluster. Whatever ends or hangs, all are killed and all are started anew:
-the engine's processes cannot go on without each other. SIGTERM or Ctrl-C drains: the last epoch is committed and
-nothing is replayed at the next start. The state folder is locked for as long as any worker lives, the supervisor's
-own death included, because two jobs on one folder would count everything twice and say nothing.
+It starts `UNDERTONE_PROCESSES` worker processes, which form one cluster. When one of them ends or hangs, all are killed
+and all are restarted, because the engine's processes cannot run without each other. SIGTERM or Ctrl-C drains: the last
+epoch is committed and nothing is replayed at the next start. The state folder stays locked while any worker runs, even
+after the supervisor was killed, because two jobs on one folder would count everything twice without an error.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from infra.state_folder import FolderInUseError, lock, prune, sweep
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WRONG_CONFIGURATION: Final = 2
-"""Exit status of a worker that no restart can help."""
+"""Exit status of a worker whose configuration is wrong, so that a restart cannot help."""
 NEEDS_MENDING: Final = 3
-"""Exit status of a worker that Kafka withholds something from: a topic, records, the login. It has said what."""
+"""Exit status of a worker to which Kafka denies a topic, records or the login. The worker has printed which."""
 TOO_MANY_REJECTS: Final = 4
-"""Exit status of a worker that refused all it read for too long: the next one would count from zero, and go on so."""
+"""Exit status of a worker after too many rejects in a row: after a restart it would count from zero again."""
 NOT_AGAIN: Final = {
     WRONG_CONFIGURATION: "the configuration is wrong",
     TOO_MANY_REJECTS: "nothing was accepted for too long",
 }
-"""Statuses that end the launcher too, and what it says."""
+"""Statuses of a worker that also end the launcher, and the reason that it logs."""
 CUT_SHORT: Final = "at most two epochs are replayed at the next start"
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
@@ -44,42 +44,45 @@ LAST_WORDS_SECONDS: Final = 1.0
 
 
 class LaunchError(RuntimeError):
-    """The job must not be started; the message says why and what to do."""
+    """The job must not start; the message says why and what to do."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How to supervise. All times in seconds."""
+    """Settings of the supervisor. All times in seconds."""
 
     processes: int
     state_dir: Path
     watchdog: float = 60.0
-    """Without a committed epoch for so long, all workers are killed and started anew."""
+    """After this time without a committed epoch, all workers are killed and restarted."""
     start_timeout: float = 600.0
-    """The same from a start to its first committed epoch."""
+    """The same limit from a start to its first committed epoch."""
     drain: float = 50.0
-    """So long may a drain take before the workers are killed."""
+    """Longest time that a drain may take before the workers are killed."""
     backoff: float = 1.0
-    """Pause before the first restart; doubles with each one that follows soon."""
+    """Pause before the first restart; it doubles with each restart until a run lasts longer than `HEALTHY_SECONDS`."""
     backoff_cap: float = 60.0
 
     @property
     def heartbeat(self) -> Path:
-        """File that workers touch at each committed epoch (`flows.parts.heartbeat`)."""
+        """Return the file that workers touch at each committed epoch (`flows.parts.heartbeat`)."""
         return self.state_dir / "committed"
 
     @property
     def recovery(self) -> Path:
-        """Folder of the engine's recovery store (`flows.parts.recovery_store`)."""
+        """Return the folder of the engine's recovery store (`flows.parts.recovery_store`)."""
         return self.state_dir / "recovery"
 
 
 def log(message: str) -> None:
-    """One plain line with the time, to the standard error stream."""
+    """Print one line with the time in UTC to the standard error stream."""
     print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} launch: {message}", file=sys.stderr, flush=True)
 
 
 class Pulse:
-    """How long no epoch was committed, by a clock that nobody sets: the file's time tells that one was, not when."""
+    """Measures the time without a committed epoch, by the monotonic clock.
+
+    A change of the heartbeat file's time shows that an epoch was committed; its value is not used: clocks can be set.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -88,7 +91,7 @@ class Pulse:
         self._started = False
 
     def stopped(self) -> str | None:
-        """Say what has not happened for too long; None while all is well."""
+        """Return the limit that was exceeded, as a sentence; None while there is none."""
         now = time.monotonic()
         if (written := self._written()) != self._seen:
             self._seen, self._since, self._started = written, now, True
@@ -105,7 +108,7 @@ class Pulse:
 
 
 class Supervisor:
-    """Runs `command(i)` for each process `i` until a signal ends it. Use once, from the main thread."""
+    """Runs `command(i)` for each process `i` until a signal ends the supervisor. Use once, from the main thread."""
 
     def __init__(self, plan: Plan, command: Callable[[int], Sequence[str]]) -> None:
         self._plan = plan
@@ -115,7 +118,7 @@ class Supervisor:
         self._pause = plan.backoff
 
     def run(self) -> int:
-        """Supervise; 0 after a clean drain, 1 without one or when it is cut short, else a status of `NOT_AGAIN`."""
+        """Supervise; return 0 after a clean drain, 1 without one or if it is cut short, else one of `NOT_AGAIN`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         with lock(self._plan.state_dir) as held:
@@ -135,7 +138,7 @@ class Supervisor:
         self._signals += 1
 
     def _run_once(self, held: IO[str]) -> int | None:
-        """Start all and watch them; None when they are to be started anew."""
+        """Start and watch all workers; return the exit status, or None if they are to be restarted."""
         started, pulse = time.monotonic(), Pulse(self._plan)
         self._start(held)
         try:
@@ -153,9 +156,9 @@ class Supervisor:
             worker = subprocess.Popen(
                 bound(self._command(number)),  # else workers of a killed supervisor would keep the folder locked
                 cwd=ROOT,
-                env={"RUST_BACKTRACE": "0", **os.environ},  # the engine's own traces bury the line that says why
+                env={"RUST_BACKTRACE": "0", **os.environ},  # the engine's traces would hide the line with the cause
                 pass_fds=(held.fileno(),),
-                # Ctrl-C reaches the whole foreground group, and an interrupted worker wedges its cluster.
+                # Ctrl-C goes to the whole foreground process group, and an interrupted worker blocks its cluster.
                 start_new_session=True,
             )
             self._workers.append(worker)
@@ -182,14 +185,17 @@ class Supervisor:
         return None
 
     def _statuses(self) -> list[int | None]:
-        """How the workers ended; one that fails takes the others with it, and which ends first is chance."""
+        """Return the exit statuses of the workers, after a short wait.
+
+        A worker that fails makes the others fail, and any of them may end first.
+        """
         until = time.monotonic() + LAST_WORDS_SECONDS
         while time.monotonic() < until and any(worker.poll() is None for worker in self._workers):
             time.sleep(POLL_SECONDS)
         return [worker.poll() for worker in self._workers]
 
     def _wait_out_pause(self) -> bool:
-        """Sleep the back-off; True when a signal came meanwhile."""
+        """Sleep for the pause before a restart; return True if a signal came meanwhile."""
         until = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, self._plan.backoff_cap)
         while time.monotonic() < until and not self._signals:
@@ -197,7 +203,7 @@ class Supervisor:
         return bool(self._signals)
 
     def _drain(self) -> int:
-        log("draining: the last epoch is committed, then all ends")
+        log("draining: the last epoch is committed, then all workers end")
         for worker in self._workers:
             worker.terminate()
         until = time.monotonic() + self._plan.drain
@@ -207,7 +213,7 @@ class Supervisor:
                 return 1
             time.sleep(POLL_SECONDS)
         statuses = [worker.returncode for worker in self._workers]
-        # A worker that the signal itself has ended had not come to where it heeds it: it has read nothing.
+        # A worker that was ended by the signal itself had not installed its handler yet, so it has read nothing.
         drained = all(status in (0, -signal.SIGTERM) for status in statuses)
         log("drained" if drained else f"ended with status {statuses}")
         return int(not drained)
@@ -222,7 +228,7 @@ class Supervisor:
 
 
 def worker_command(settings: Settings) -> Callable[[int], list[str]]:
-    """Command line of each worker of the live job.
+    """Return a function that gives the command line of each worker of the live job.
 
     >>> worker_command(Settings(processes=2))(1)[-3:]
     ['1', '--addresses', '127.0.0.1:2101;127.0.0.1:2102']
@@ -234,17 +240,17 @@ def worker_command(settings: Settings) -> Callable[[int], list[str]]:
 
 
 def check(settings: Settings) -> None:
-    """Refuse what must not go live. Raises `LaunchError`."""
+    """Check that the settings are fit for production. Raises `LaunchError`."""
     if settings.customer_secret == Settings().customer_secret and not settings.demo:
         raise LaunchError(
             "UNDERTONE_CUSTOMER_SECRET is not set. It keys the pseudonyms of customers: with the published default"
-            " anybody could recompute them. Set it to a long random value and keep it (a new one makes every customer"
-            " a stranger), or set UNDERTONE_DEMO=1 to play."
+            " anybody could recompute them. Set it to a long random value and keep it (a new one changes the key of"
+            " every customer), or set UNDERTONE_DEMO=1 for a demo."
         )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     options = _parser().parse_args(argv)
     try:
         settings = Settings.from_env(os.environ)

@@ -1,7 +1,7 @@
-"""What the job knows of one customer, as JSON: `python -m infra.show_state 00f3a9c2d4e5b601`.
+"""Print the state of one customer as JSON: `python -m infra.show_state 00f3a9c2d4e5b601`.
 
-Reads the newest snapshot in the state folder, also while the job runs. A snapshot holds numbers, times and ids; it
-holds no text. `python -m infra.clickhouse key` gives the key of a customer whose id is known.
+It reads the customer's newest snapshot in the state folder, which is possible while the job runs. A snapshot holds
+numbers, times and ids but no text. `python -m infra.clickhouse key` prints the key of a customer whose id is known.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEP = f"{FLOW_ID}.{STEP_CUSTOMER}"
 
 
 def newest(recovery: Path, customer_key: int) -> bytes | None:
-    """Newest snapshot of the customer; None when the job does not know the customer."""
+    """Return the newest snapshot of the customer; None if there is none or the state was discarded."""
     found: list[tuple[int, bytes | None]] = []
     for path in sorted(recovery.glob("*.sqlite3")):
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
@@ -38,14 +38,14 @@ def newest(recovery: Path, customer_key: int) -> bytes | None:
 
 
 def named(value: object) -> object:
-    """The same with the names of the fields, which the snapshot leaves out."""
+    """Convert records to dictionaries by field name, because JSON of the snapshot itself has no field names."""
     if isinstance(value, msgspec.Struct):
         return {field: named(getattr(value, field)) for field in value.__struct_fields__}
     return [named(item) for item in value] if isinstance(value, tuple) else value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; 0 when the customer was found, 1 when not, 2 when the question is wrong."""
+    """Run the command line; return 0 if the customer was found, 1 if not, 2 if a setting or the store is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.show_state",
         description="Show what the job knows of one customer, as JSON. UNDERTONE_STATE_DIR names the state folder.",

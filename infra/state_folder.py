@@ -1,4 +1,4 @@
-"""The state folder of a job: one owner at a time, and no rows of keys that are gone."""
+"""The state folder of a job: lock it, remove incomplete recovery stores, and delete rows of discarded keys."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import IO, Final
 
 HALF_MADE: Final = ".recovery-being-made-"
-"""Beginning of the name of a recovery store that is not whole yet: one that nobody gives to a backup."""
+"""Prefix of the folder name of a recovery store that is being created: no operator would name a backup like this."""
 
 
 class FolderInUseError(RuntimeError):
-    """Another job has the state folder; the message says which process and what to do."""
+    """Another job uses the state folder; the message names its process and says what to do."""
 
 
 def lock(state_dir: Path, patience: float = 5.0, *, name: str = "lock") -> IO[str]:
-    """Take the folder for this process and all that inherit the returned file, until the last of them has ended.
+    """Lock the folder for this process and all processes that inherit the returned file, until the last of them ends.
 
-    The supervisor takes the whole folder; each worker takes a name of its own, for those that no supervisor started.
+    The supervisor uses the default name. Each worker also locks its own name, which protects workers that were started
+    without a supervisor.
 
-    Waits up to `patience` seconds: what was killed holds the folder until the kernel has ended its last thread.
-    Raises `FolderInUseError` when another one still has it.
+    Waits up to `patience` seconds: a killed process holds its lock until the kernel has ended its last thread.
+    Raises `FolderInUseError` when another process still holds it then.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     held = (state_dir / name).open("a+")
@@ -55,16 +56,16 @@ def _taken(held: IO[str]) -> bool:
 
 
 def sweep(state_dir: Path) -> None:
-    """Remove recovery stores that were being made when their process was killed. Only while nothing runs."""
+    """Remove incomplete recovery stores, whose process was killed while creating them. Call while no worker runs."""
     for half_made in state_dir.glob(f"{HALF_MADE}*"):
         shutil.rmtree(half_made)
 
 
 def prune(recovery: Path) -> int:
-    """Forget keys whose state was discarded: the engine keeps a row of each for ever. Only while nothing runs.
+    """Delete the rows of keys whose state was discarded, which the engine never deletes. Call while no worker runs.
 
-    Returns how many were forgotten. A row is dropped only when it is the last of its key, so that no resume, of
-    whatever epoch, sees a difference.
+    Returns the number of deleted rows. A row is deleted only if it is the only one of its key, so that a resume from
+    any epoch gives the same states as before.
     """
     dropped = 0
     for path in sorted(recovery.glob("*.sqlite3")):

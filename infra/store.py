@@ -1,7 +1,7 @@
-"""Open the store by its DSN: `chdb:///path` runs the engine in this process, `clickhouse://` talks to a server.
+"""Open the store by its DSN: `chdb:///path` runs ClickHouse in this process, `clickhouse://` connects to a server.
 
-Both answer through the same client. An embedded path has one owner process at a time, and a process can own one path
-at a time; where several processes need the store, run `python -m infra.clickhouse_front` and use a server DSN.
+Both are used through the same client. Only one process at a time can open an embedded path, and a process can open one
+path at a time; where several processes need the store, run `python -m infra.clickhouse_front` and use a server DSN.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DATABASE = "undertone"
 
 
 class StoreAddress(msgspec.Struct, frozen=True):
-    """A DSN taken apart."""
+    """The parts of a DSN."""
 
     kind: str
     """`chdb` or `clickhouse`."""
@@ -37,11 +37,11 @@ class StoreAddress(msgspec.Struct, frozen=True):
 
 
 class StoreAddressError(ValueError):
-    """The DSN cannot be understood. The message shows the accepted forms, never the DSN: it may hold a password."""
+    """The DSN is invalid. The message shows the accepted forms but never the DSN, which may contain a password."""
 
 
 def parse_dsn(dsn: str) -> StoreAddress:
-    """Take a DSN apart; `clickhouses://` means TLS. A password in it is refused, because DSNs end up in logs.
+    """Parse a DSN; `clickhouses://` means TLS. A DSN with a password is refused, because DSNs end up in logs.
 
     >>> parse_dsn("clickhouse://etl@db.example:8123/undertone").host
     'db.example'
@@ -74,8 +74,8 @@ def open_store(
 ) -> Client:
     """Open a client, which waits `timeout` seconds for an answer of a server.
 
-    Nothing is created but the folder of an embedded store; tables need `infra.clickhouse migrate`.
-    Statements name their database, so that the client also works before the database exists.
+    It creates only the folder of an embedded store; `infra.clickhouse migrate` creates the tables. The client has no
+    default database, so that it also works before the database exists: statements must name theirs.
     """
     address = parse_dsn(dsn)
     if address.kind == "chdb":
@@ -96,24 +96,24 @@ def open_store(
 
 INSERT_SETTINGS: Final = {
     "async_insert": 0,  # an acknowledged row must be stored
-    "distributed_foreground_insert": 1,  # idem, through a Distributed table
-    "max_partitions_per_insert_block": 0,  # events of scattered days must not block all others
+    "distributed_foreground_insert": 1,  # the same for inserts through a Distributed table
+    "max_partitions_per_insert_block": 0,  # events of many different days in a block must not fail the insert
 }
 _PERMANENT: Final = frozenset({16, 47, 53, 60, 81, 192, 193, 194, 497, 516})
-"""ClickHouse codes that trying again cannot mend: unknown table, column or database, wrong type, no access."""
+"""ClickHouse error codes that a retry cannot mend: unknown table, column or database, wrong type, no access."""
 
 _UNFIT: Final = (ValueError, TypeError, OverflowError, struct.error)
-"""What the client raises for values that do not fit their column."""
+"""Errors that the client raises for values that do not fit their column."""
 
 _WIRE_TYPES: Final = {
     name: tuple(type_.replace("LowCardinality(String)", "String") for type_ in table.types)
     for name, table in TABLES.items()
 }
-"""Names travel as plain strings: the engine makes its dictionaries many times faster than the client could."""
+"""LowCardinality columns are sent as plain strings: the engine builds dictionaries much faster than the client."""
 
 
 class ClickHouseRows:
-    """A `RowStore` on ClickHouse or chDB: column-oriented inserts with the types given, so no DESCRIBE each time."""
+    """A `RowStore` on ClickHouse or chDB. Inserts are by column and give the types, to save a DESCRIBE each time."""
 
     def __init__(self, client: Client, database: str = DATABASE) -> None:
         self._client = client
@@ -123,7 +123,7 @@ class ClickHouseRows:
         """Insert and wait for the acknowledgement.
 
         Raises:
-            StoreError: says the table, how many rows, and the engine's error code; never a value.
+            StoreError: names the table, the number of rows and the engine's error code, but no value.
         """
         shape = TABLES[table]
         try:
@@ -145,10 +145,10 @@ class ClickHouseRows:
 
 
 def connector(dsn: str, password: str = "", *, timeout: float = 120.0) -> Connector:
-    """A function that opens the row store of `dsn`; the sink calls it from its own thread.
+    """Return a function that opens the row store of `dsn`; the sink calls it from its own thread.
 
     Raises:
-        StoreAddressError: at once, when the DSN cannot be understood.
+        StoreAddressError: at once, if the DSN is invalid.
     """
     address = parse_dsn(dsn)
 

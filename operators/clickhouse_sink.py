@@ -1,8 +1,8 @@
-"""The sink of all rows: buffer in `write_batch`, flush and wait in `snapshot()`, raise when that fails.
+"""The sink of all rows: it buffers in `write_batch`, flushes and waits in `snapshot()`, and raises when that fails.
 
-Bytewax calls `snapshot()` once per epoch before it commits the epoch, so a committed epoch's rows are stored. After
-a crash the last epochs are replayed and their rows inserted again; identity and version in each table make that
-harmless. The sink itself keeps no state.
+Bytewax calls `snapshot()` once per epoch before it commits the epoch, so the rows of a committed epoch are stored.
+After a crash the last epochs are replayed and their rows inserted again, which is harmless because rows with the same
+identity and version replace each other. The sink itself has no state.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from operators.row_store import Connector
 from operators.rows import TABLES, Row
 
 Block = tuple[str, Sequence[Row]]
-"""A table and rows for it."""
+"""Name of a table, and rows for it."""
 PARTITIONS: Final = 1024
-"""Partitions of the sink, and the most processes. The engine stores a row for each that was ever written to and refuses
-to go on without one of them: their number must not follow the number of processes, which may fall."""
+"""Number of sink partitions, and so the most processes. It is fixed, because the engine stores a row for each partition
+that was ever written to and cannot resume without it, while the number of processes may be lowered."""
 
 _BROKER_TIME = {
     name: table.columns.index("broker_time") for name, table in TABLES.items() if "broker_time" in table.columns
@@ -32,13 +32,14 @@ _BROKER_TIME = {
 _EVENT_TIME = {
     name: TABLES[name].columns.index("event_time") for name in _BROKER_TIME if "event_time" in TABLES[name].columns
 }
-"""Of tables whose rows come from one record each: a turn is told again when an earlier one is corrected."""
+"""Index of the column in tables whose rows come from one record each. `trajectory` is not one of them: a correction
+of an earlier message writes its later turns again."""
 
 
 def observe(table: str, rows: Sequence[Row]) -> None:
-    """Count acknowledged rows, and how long after Kafka's timestamp and after the event they could be queried.
+    """Count acknowledged rows, and observe their latencies since Kafka's timestamp and since the event time.
 
-    A timestamp of 0 stands for no record: such a row has no latency.
+    A row whose Kafka timestamp is 0 was not caused by a record, and has no latency.
     """
     metrics.ROWS.labels(table).inc(len(rows))
     at = _BROKER_TIME.get(table)
@@ -50,7 +51,7 @@ def observe(table: str, rows: Sequence[Row]) -> None:
 
 
 def _observe(latency: Histogram, since_ms: Sequence[int]) -> None:
-    """Clocks differ: what lies ahead of ours is as fresh as can be."""
+    """Observe the seconds since each time; a time that is ahead of this clock counts as 0, as clocks differ."""
     now_ms = time.time() * 1000
     metrics.observe_all(latency, [max(0.0, now_ms - each) / 1000 for each in since_ms])
 
@@ -58,8 +59,8 @@ def _observe(latency: Histogram, since_ms: Sequence[int]) -> None:
 class ClickHouseSink(FixedPartitionedSink[Block, None]):
     """Items are `(key, (table, rows))`; the key `str(i)` belongs to partition `rows-<i>`.
 
-    `share` is the number of this process and how many there are. The partitions are dealt out in turn, so that process
-    `i` has partition `i`: rows under its own number stay in their process.
+    `share` is the number of this process and the number of processes. Partitions are assigned in turn, so process `i`
+    has partition `i`, and rows with the key `str(i)` stay in that process.
     """
 
     def __init__(
@@ -77,33 +78,33 @@ class ClickHouseSink(FixedPartitionedSink[Block, None]):
         self._on_inserted = on_inserted
 
     def list_parts(self) -> list[str]:
-        """Name this process's share."""
+        """Return the names of this process's partitions."""
         number, processes = self._share
         return [f"rows-{at:05}" for at in range(number, PARTITIONS, processes)]
 
     def part_fn(self, item_key: str) -> int:
-        """Keys are numbers of partitions."""
+        """Return the partition of a key, which is its number."""
         return int(item_key)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> RowsPartition:  # noqa: ARG002 - Bytewax passes them by position
-        """Make the partition; its thread starts at the first rows, and connects at its first insert."""
+        """Build the partition; its thread starts with the first rows and connects at its first insert."""
         return RowsPartition(Flusher(self._connect, self._policy, self._on_inserted))
 
 
 class RowsPartition(StatefulSinkPartition[Block, None]):
-    """One worker's rows."""
+    """The sink partition of one worker."""
 
     def __init__(self, flusher: Flusher) -> None:
         self._flusher = flusher
 
     @kept
     def write_batch(self, values: list[Block]) -> None:
-        """Buffer; raises `StoreError` when an earlier insert failed for good."""
+        """Buffer rows. Raises `StoreError` when an earlier insert failed and is not retried any more."""
         self._flusher.add(values)
 
     @kept
     def snapshot(self) -> None:
-        """Wait until all rows are acknowledged; raises `StoreError` when they cannot be stored."""
+        """Wait until all rows are acknowledged. Raises `StoreError` when they cannot be stored."""
         self._flusher.flush()
 
     @kept

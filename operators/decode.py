@@ -1,8 +1,8 @@
-"""Bytes of a Kafka record to `Event`, `Feedback`, or `Rejected`: the only place that sees a raw payload.
+"""Decode the bytes of a Kafka record to `Event`, `Feedback` or `Rejected`.
 
-Checks go from cheap to dear, and nothing of the payload is ever copied into a result that refuses it: a `Rejected`
-holds the reason and the path of a field of our own schema. Numbers too large, nesting too deep and bytes that are
-not text end as `Rejected` like everything else; `decode` does not raise.
+Cheap checks come first. A `Rejected` holds the reason and the path of a field of our own schema, and never anything
+copied from the payload. Numbers that are too large, nesting that is too deep and bytes that are not UTF-8 also give a
+`Rejected`; `decode` does not raise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_BYTES = 64 * 1024
 MAX_TEXT = 20_000
 """Characters."""
 OLDEST_MS = 946_684_800_000
-"""2000-01-01T00:00:00Z: an earlier time is a clock that was never set."""
+"""2000-01-01T00:00:00Z: an earlier time comes from a clock that was never set."""
 AHEAD_MS = 5 * 60 * 1000
 """How far a producer's clock may run ahead of Kafka's."""
 
@@ -32,7 +32,7 @@ RecordT = TypeVar("RecordT", bound=Record)
 
 
 class _Envelope(msgspec.Struct):
-    """What every version of every contract has in common."""
+    """The field that all versions of all contracts have."""
 
     schema: object = None
 
@@ -43,9 +43,9 @@ _ENVELOPE: msgspec.json.Decoder[_Envelope] = msgspec.json.Decoder(_Envelope)
 
 
 def received_ms(origin: Origin, now_ms: int) -> int:
-    """When Kafka got a record: by its own timestamp, so that a replay refuses just what the job refused.
+    """Return when Kafka got a record: its Kafka timestamp, so that a replay refuses the same records as the live job.
 
-    Where there is none, or a producer wrote it whose clock is wrong, the wall clock stands in.
+    If it has none, or one that lies more than `AHEAD_MS` after `now_ms` (a wrong clock), return `now_ms`.
 
     >>> [received_ms(Origin(topic="t", partition=0, offset=7, broker_ms=ms), 10**9) for ms in (7, -1, 10**9 + 300_001)]
     [7, 1000000000, 1000000000]
@@ -54,7 +54,7 @@ def received_ms(origin: Origin, now_ms: int) -> int:
 
 
 def decode(payload: bytes | None, origin: Origin, at_ms: int) -> Event | Rejected:
-    """Read one `undertone.event/1`. `at_ms` is when Kafka got it: no event is much later.
+    """Decode one `undertone.event/1`. `at_ms` is when Kafka got it: event times more than `AHEAD_MS` later are wrong.
 
     >>> origin = Origin(topic="t", partition=0, offset=7, broker_ms=0)
     >>> decode(b'{"schema": "undertone.event/9"}', origin, 0).reason.value
@@ -70,7 +70,7 @@ def decode(payload: bytes | None, origin: Origin, at_ms: int) -> Event | Rejecte
 
 
 def decode_feedback(payload: bytes | None, origin: Origin, at_ms: int) -> Feedback | Rejected:
-    """Read one `undertone.feedback/1`; refuses by the same reasons as `decode`."""
+    """Decode one `undertone.feedback/1`; the reasons for a refusal are those of `decode`."""
     feedback = _parse(payload, _FEEDBACK, _FEEDBACK_SCHEMA, origin)
     if isinstance(feedback, Rejected):
         return feedback
@@ -83,7 +83,7 @@ def decode_feedback(payload: bytes | None, origin: Origin, at_ms: int) -> Feedba
 def _parse(
     payload: bytes | None, decoder: msgspec.json.Decoder[RecordT], schema: str, origin: Origin
 ) -> RecordT | Rejected:
-    """Bytes to a record whose fields have the right types, or why not."""
+    """Decode bytes to a record whose fields have the right types, or to a `Rejected`."""
     if not payload:
         return Rejected(stage="decode", reason=Reason.EMPTY, origin=origin)
     if len(payload) > MAX_BYTES:
@@ -102,7 +102,7 @@ def _parse(
 
 
 def _explain(payload: bytes, problem: str, schema: str) -> tuple[Reason, str]:
-    """Reason and field of a validation error. A foreign schema is told first: its other fields mean nothing to us."""
+    """Return reason and field of a validation error. A foreign schema comes first: its other fields do not matter."""
     try:
         named = _ENVELOPE.decode(payload).schema
     except msgspec.ValidationError:
@@ -120,7 +120,7 @@ def _explain(payload: bytes, problem: str, schema: str) -> tuple[Reason, str]:
 
 
 def _known(path: str) -> str:
-    """The path if it is made of our own field names; anything else is dropped unseen."""
+    """Return the path if it has the form of our field paths, else the empty string: it may be data."""
     return path if _PATH.match(path) else ""
 
 
@@ -151,7 +151,7 @@ def _wrong_text(event: Event) -> tuple[Reason, str] | None:
 
 
 def _control(name: str, value: str) -> tuple[Reason, str] | None:
-    """Identifiers have no line breaks or tabs either."""
+    """Check an identifier: unlike a text, it may not contain line breaks or tabs either."""
     if _CONTROL.search(value) or any(sign in value for sign in "\r\n\t"):
         return Reason.CONTROL_CHARACTERS, name
     return None

@@ -1,10 +1,10 @@
-"""Rows on their way to the store: buffered by the worker, inserted in the background, tables side by side.
+"""Buffer rows in the worker and insert them into the store in the background, several tables at the same time.
 
 A thread inserts about every `interval` seconds, so that rows are fresh between epochs, and at once when many wait.
-The worker waits for its rows at the end of each epoch, and an insert costs the engine some milliseconds however few
-rows it brings: several connections shorten that wait. `flush` returns when everything added before is acknowledged; a
-failure that outlasts the deadline is raised at the next call, whichever it is, and stays: the job restarts from its
-snapshot and its replay brings the rows again.
+The worker waits for its rows at the end of each epoch. An insert costs the engine some milliseconds even for few
+rows, so several connections shorten that wait. `flush` returns when all rows added before it are acknowledged. A
+failure that lasts beyond the deadline is raised by the next call of any method, and by all later ones: the job then
+restarts from its snapshot and its replay produces the rows again.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ OnInserted = Callable[[str, Sequence[Row]], None]
 
 
 class FlushPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When rows are inserted, and how long a failing store is borne with. Times in seconds."""
+    """When rows are inserted, and for how long a failed insert is retried. Times in seconds."""
 
     interval: float = 0.5
     max_rows: int = 50_000
-    """Insert at once when so many rows wait; the worker is held back while four times as many do."""
+    """Insert at once when this many rows wait; the worker is blocked while four times as many do."""
     connections: int = 4
-    """Inserts at one time, each of another table."""
+    """Most inserts at the same time, each into another table."""
     retry_first: float = 0.1
     """Wait before the first retry; each next wait is twice as long, up to `retry_longest`."""
     retry_longest: float = 5.0
     deadline: float = 60.0
-    """Try an insert again for so long, counted from when its batch was taken."""
+    """Time for which an insert is retried, counted from when its batch was taken from the buffer."""
 
 
 def _ignore(table: str, rows: Sequence[Row]) -> None:
-    """Nobody is interested."""
+    """Do nothing with the inserted rows."""
 
 
 class Flusher:
@@ -52,26 +52,26 @@ class Flusher:
         self._connect = connect
         self._policy = policy
         self._on_inserted = on_inserted
-        self._stores: LifoQueue[RowStore | None] = LifoQueue()  # an open connection before a new one
-        """Connections that nobody uses now; None has yet to be made."""
+        self._stores: LifoQueue[RowStore | None] = LifoQueue()  # the last one put back, which is open, comes first
+        """Connections that are not in use; None stands for one that is not open yet."""
         for _ in range(policy.connections):
             self._stores.put(None)
         self._changed = threading.Condition()
         self._waiting: dict[str, list[Row]] = {}
         self._pending = 0
-        """Rows waiting or being inserted."""
+        """Number of rows that wait or are being inserted."""
         self._hurry = False
         self._closing = False
         self._error: StoreError | None = None
         self._told = False
         self._thread = threading.Thread(target=self._run, name="row-flusher", daemon=True)
-        """Started with the first rows."""
+        """Started by the first call of `add`."""
 
     def add(self, blocks: Iterable[tuple[str, Sequence[Row]]]) -> None:
-        """Take rows by table; waits while far too many are on their way.
+        """Buffer rows by table; block while `4 * max_rows` or more are pending.
 
         Raises:
-            StoreError: an earlier insert failed for good.
+            StoreError: an earlier insert failed and is not retried any more.
         """
         if self._thread.ident is None:
             self._thread.start()
@@ -86,10 +86,10 @@ class Flusher:
             self._raise_error()
 
     def flush(self) -> None:
-        """Insert all that was added and wait until it is acknowledged.
+        """Insert all rows that were added, and wait until they are acknowledged.
 
         Raises:
-            StoreError: an insert failed for good.
+            StoreError: an insert failed and is not retried any more.
         """
         with self._changed:
             self._hurry = True
@@ -101,14 +101,14 @@ class Flusher:
         """Flush and end the thread.
 
         Raises:
-            StoreError: the last rows could not be stored, and no call has said so yet. Once is enough: the engine
-                closes what has failed too, and a second error there aborts the process before it can say why.
+            StoreError: the last rows could not be stored, and no call has raised this error before. The engine also
+                closes a partition that failed, and a second error there aborts the process before it prints the cause.
         """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._told:
-            return  # inserts that still wait for the failed store would only delay the line that says so
+            return  # to wait for pending inserts into the failed store would only delay the error message
         if self._thread.ident is not None:
             self._thread.join()
         self._raise_error()
@@ -122,19 +122,19 @@ class Flusher:
         with ThreadPoolExecutor(self._policy.connections, "row-insert") as threads:
             try:
                 while (batch := self._next_batch()) is not None:
-                    # One batch after the other: the rows of a table arrive in the order they were added.
+                    # One batch at a time: the rows of a table are inserted in the order in which they were added.
                     give_up = time.monotonic() + self._policy.deadline
                     inserts = [threads.submit(self._insert, table, rows, give_up) for table, rows in batch.items()]
                     for inserted in inserts:
                         inserted.result()
-            except Exception as error:  # whatever ends this thread must reach the worker
+            except Exception as error:  # any error that ends this thread must reach the worker
                 self._fail(error)
         for _ in range(self._policy.connections):
             if store := self._stores.get():
                 store.close()
 
     def _next_batch(self) -> dict[str, list[Row]] | None:
-        """Wait for the interval or a call to hurry, and take what waits; None when closing and empty."""
+        """Wait for the interval or a request to insert, then take the waiting rows; None when closing and empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._hurry or self._closing, timeout=self._policy.interval)
             batch, self._waiting = self._waiting, {}
@@ -142,7 +142,7 @@ class Flusher:
             return None if self._closing and not batch else batch
 
     def _insert(self, table: str, rows: list[Row], give_up: float) -> None:
-        """Insert, trying again with growing waits until the deadline, be it that the connection cannot be made."""
+        """Insert; retry with growing waits until the deadline, also when the connection itself fails."""
         store = self._stores.get()
         try:
             wait = self._policy.retry_first

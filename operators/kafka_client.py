@@ -1,4 +1,4 @@
-"""What the Kafka source and sink share: how clients are set up, and how partitions are found and named."""
+"""Functions that the Kafka source and sink share: they configure clients, and find and name partitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 LOG = logging.getLogger("undertone.kafka")
 CONNECT_SECONDS: Final = 30.0
 VARIABLE_PREFIX: Final = "UNDERTONE_KAFKA_"
-"""Environment variables that become librdkafka settings (`flows.settings.KAFKA_PREFIX`); errors name them."""
+"""Prefix of the variables that become librdkafka settings (`flows.settings.KAFKA_PREFIX`); errors name them."""
 LOGIN_ERRORS: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 _TRY_SECONDS: Final = 1.0
 _SECURITY: Final = ("sasl.", "ssl.", "security.")
@@ -29,19 +29,19 @@ _COMMON: Final[dict[str, Any]] = {
 
 
 class KafkaSourceError(RuntimeError):
-    """The topics cannot be read, or not without loss. The message says which and what to do."""
+    """Topics cannot be read, or not without loss. The message names them and says what to do."""
 
 
 class PartitionsAddedError(RuntimeError):
-    """A topic has got more partitions since the start. The next start reads them from their beginning."""
+    """A topic got more partitions after the start of the job. The next start reads them from their beginning."""
 
 
 class KafkaSettingsError(KafkaSourceError):
-    """A librdkafka setting is wrong, and no other attempt helps. The message names its variable, never a value."""
+    """A librdkafka setting is wrong, so a retry does not help. The message names its variable but no value."""
 
 
 def client_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of a client: ours unless the configuration says otherwise.
+    """Return the settings of a client: `defaults`, which `settings` override.
 
     >>> client_config("b:9092", {"linger.ms": 2}, {"linger.ms": "5"})["linger.ms"]
     '5'
@@ -50,7 +50,7 @@ def client_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping[s
 
 
 def producer_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, Any]:
-    """The same of a producer, which has no consumer group and would complain of one.
+    """Return the settings of a producer, without the consumer group, which librdkafka would warn about.
 
     >>> "group.id" in producer_config("b:9092", {}, {"group.id": "mine"})
     False
@@ -61,7 +61,7 @@ def producer_config(brokers: str, defaults: Mapping[str, Any], settings: Mapping
 
 
 def part_key(topic: str, partition: int) -> str:
-    """Name a partition as the engine's recovery store does.
+    """Return the name of a partition: its key in the engine's recovery store.
 
     >>> part_key("undertone.events", 3)
     '3-undertone.events'
@@ -70,7 +70,7 @@ def part_key(topic: str, partition: int) -> str:
 
 
 def split_part_key(key: str) -> tuple[str, int]:
-    """Topic and partition of a name.
+    """Return the topic and partition of a name made by `part_key`.
 
     >>> split_part_key("3-undertone.events")
     ('undertone.events', 3)
@@ -80,7 +80,7 @@ def split_part_key(key: str) -> tuple[str, int]:
 
 
 def variable(name: str) -> str:
-    """Environment variable of a librdkafka setting.
+    """Return the environment variable of a librdkafka setting.
 
     >>> variable("ssl.ca.location")
     'UNDERTONE_KAFKA_SSL_CA_LOCATION'
@@ -99,14 +99,14 @@ def open_client(kind: Callable[[dict[str, Any]], _Client], config: Mapping[str, 
 
 
 def _without_values(said: str, config: Mapping[str, Any]) -> str:
-    """Hide values of security settings and of those that are named: any may be a secret, in the wrong place too."""
+    """Mask the values of security settings, and of settings that the message names: a secret may be misplaced there."""
     suspects = [value for name, value in config.items() if name in said or name.startswith(_SECURITY)]
     values = sorted((value for value in suspects if isinstance(value, str) and value), key=len, reverse=True)
     return re.sub("|".join(map(re.escape, values)), "***", said) if values else said
 
 
 def explain(error: KafkaError) -> str:
-    """Say what a connection failed of, and which variable to look at.
+    """Return why a connection failed, and which variables to check.
 
     >>> explain(KafkaError(KafkaError._SSL, "certificate verify failed"))
     'certificate verify failed; check UNDERTONE_KAFKA_SSL_CA_LOCATION'
@@ -126,7 +126,7 @@ def explain(error: KafkaError) -> str:
 
 
 def telling(errors: Sequence[KafkaError]) -> KafkaError | None:
-    """Pick the error that says most: a refused login or certificate before "all brokers are down".
+    """Pick the most informative error: the last refused login or certificate, else the last error.
 
     >>> telling([KafkaError(KafkaError._SSL), KafkaError(KafkaError._ALL_BROKERS_DOWN)]).name()
     '_SSL'
@@ -140,7 +140,7 @@ def _is_decisive(error: KafkaError) -> bool:
 
 
 def list_partitions(config: Mapping[str, Any], topics: tuple[str, ...]) -> list[str]:
-    """Keys of all partitions of `topics`. Raises `KafkaSourceError` when a topic is missing or no broker answers."""
+    """Name all partitions of `topics`. Raises `KafkaSourceError` if a topic is missing or no broker answers."""
     errors: list[KafkaError] = []
     consumer = open_client(Consumer, {**config, "error_cb": errors.append})
     try:
@@ -157,23 +157,23 @@ def list_partitions(config: Mapping[str, Any], topics: tuple[str, ...]) -> list[
     if missing:
         raise KafkaSourceError(
             f"Kafka has no topic {', '.join(missing)}, or does not show it to the job's user:"
-            " make it, allow it, or name another in the settings"
+            " create it, grant access to it, or name another topic in the settings"
         )
     return [part_key(topic, number) for topic in topics for number in sorted(known[topic].partitions)]
 
 
 def _known_topics(consumer: Consumer, errors: list[KafkaError]) -> Mapping[str, Any] | None:
-    """All topics. A refused login or certificate ends the attempts; a broker that is not there yet is waited for."""
+    """Return all topics; None when no broker answers in time. A refused login or certificate ends the attempts."""
     deadline = time.monotonic() + CONNECT_SECONDS
     while time.monotonic() < deadline and not any(map(_is_decisive, errors)):
         with suppress(KafkaException):
             return dict(consumer.list_topics(timeout=_TRY_SECONDS).topics)
-        consumer.poll(_TRY_SECONDS / 4)  # hands out the errors
+        consumer.poll(_TRY_SECONDS / 4)  # runs the error callback
     return None
 
 
 def watermarks(consumer: Consumer, where: TopicPartition) -> tuple[int, int]:
-    """Oldest offset and end of a partition, asked of the broker."""
+    """Ask the broker for the oldest offset and the end offset of a partition."""
     answer = consumer.get_watermark_offsets(where, timeout=CONNECT_SECONDS)
     if answer is None:
         raise KafkaSourceError(f"Kafka does not say where topic {where.topic} partition {where.partition} ends")
@@ -200,14 +200,14 @@ class _Statistics(msgspec.Struct):
 
 
 _UNASSIGNED: Final = "-1"
-"""Where librdkafka keeps records that have no partition yet."""
+"""The pseudo-partition in which librdkafka keeps records that have no partition yet."""
 _STATISTICS: Final = msgspec.json.Decoder(_Statistics)
 
 
 def silence_us(statistics: str | bytes, topic: str, partition: int) -> int | None:
-    """Microseconds since the leader of a partition last sent us anything; None when it is not connected.
+    """Return the microseconds since the leader of a partition last sent anything; None when it is not connected.
 
-    `statistics` is what librdkafka reports (its STATISTICS.md).
+    `statistics` is the JSON that librdkafka reports (its STATISTICS.md).
     """
     known = _STATISTICS.decode(statistics)
     leader = known.topics.get(topic, _Topic()).partitions.get(str(partition), _Partition()).leader
@@ -216,7 +216,7 @@ def silence_us(statistics: str | bytes, topic: str, partition: int) -> int | Non
 
 
 def count_partitions(statistics: str | bytes, topic: str) -> int:
-    """How many partitions the client knows a topic to have; it asks again every `topic.metadata.refresh.interval.ms`.
+    """Count the partitions of a topic as the client knows them, updated every `topic.metadata.refresh.interval.ms`.
 
     >>> count_partitions('{"topics": {"t": {"partitions": {"-1": {}, "0": {}, "1": {}}}}}', "t")
     2

@@ -1,9 +1,9 @@
-"""Kafka out, effectively once: what a replay sends again and the topic holds already is held back.
+"""The Kafka sink, effectively once: records that a replay produces again are not sent if the topic holds them already.
 
-Promises: when an epoch is committed, every record of it is acknowledged by all in-sync replicas; after a crash the
-records between the last snapshot and the end of the topic are read, and each of them is suppressed when the replay
-brings it again. That needs an identity that depends on the data alone, and one writer. Records are sent when they
-come, not at the end of the epoch: a crash may publish what is then replayed, but never twice.
+Guarantees: when an epoch is committed, all in-sync replicas have acknowledged every record of it; after a crash the
+sink reads the records between the last snapshot and the end of the topic, and drops each when the replay produces it
+again. This requires one writer and an identity that depends on the data alone. Records are sent when they arrive, not
+at the end of the epoch: records of an uncommitted epoch may be published before a crash, but no record is sent twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SETTLE_SECONDS: Final = 1.0
 SCAN_LIMIT: Final = 500_000
 DELIVERY_SECONDS: Final = 30.0
 EPOCHS_TO_FORGET: Final = 3
-"""Epochs from the end of a replay until its last records have come here, whichever process sends them."""
+"""Epochs from the end of a replay until its last records have arrived here, from whichever process."""
 _PRODUCER: Final[dict[str, Any]] = {
     "linger.ms": 2,
     "compression.type": "lz4",
@@ -49,11 +49,11 @@ _SCANNER_OURS: Final[dict[str, Any]] = {
 }
 
 State = tuple[int, int]
-"""Layout (1, offset): the tail of the topic from `offset` on may hold records that a replay sends again."""
+"""Layout (1, offset): records of the topic from `offset` on may be produced again by a replay."""
 
 
 class KafkaSinkError(RuntimeError):
-    """Records could not be delivered, so their epoch must not be committed. Holds no payload."""
+    """Records could not be delivered, so their epoch must not be committed. The message contains no payload."""
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +63,14 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """Deterministic and unique within the topic; travels in the header `id`."""
     payload: bytes
     key: bytes | None = None
-    """Kafka key; the partition is chosen by the key of the item."""
+    """Kafka key of the record; the partition follows from the key of the engine's item, not from this one."""
     broker_ms: int = 0
-    """When Kafka got the record that led to this one, for the latency; 0 when unknown."""
+    """Kafka timestamp, in milliseconds, of the record that caused this one, to measure latency; 0 when unknown."""
 
 
 class _Partition(StatefulSinkPartition[Outgoing, State]):
     def __init__(self, sink: KafkaSink, topic: str, partition: int, state: State | None) -> None:
-        self._producer = sink.producer  # made now: a wrong setting is told at the start, not at the first record
+        self._producer = sink.producer  # made now, so that a wrong setting fails at the start, not at the first record
         self._topic = topic
         self._partition = partition
         self._failure: KafkaError | None = None
@@ -81,7 +81,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
 
     @kept
     def write_batch(self, values: list[Outgoing]) -> None:
-        """Send at once what the topic does not hold yet."""
+        """Send the records that the topic does not hold yet, without waiting for acknowledgements."""
         self._raise_failure()
         for item in values:
             if self._published.pop(item.identity, None) is None:
@@ -101,11 +101,11 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         if self._in_flight:
             raise KafkaSinkError(f"{self._name()}: {self._in_flight} records are not acknowledged")
         self._forget()
-        # What was found on the way up but not replayed yet may still come, even after the next crash.
+        # Records found at the start that were not replayed yet may still be replayed, even after another crash.
         return (1, min(self._published.values(), default=self._end))
 
     def _forget(self) -> None:
-        """Once the replay is over, forget what it did not bring, or every later start would read it again."""
+        """Once the replay is over, forget records that it did not produce, or each later start would read them."""
         if self._published and self._is_replay_over():
             self._epochs_left -= 1
             if self._epochs_left == 0:
@@ -121,7 +121,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._in_flight += 1
 
     def _queued(self, item: Outgoing) -> bool:
-        """Hand one record to the client; False when its queue is full."""
+        """Pass one record to the client; return False when its queue is full."""
         headers: list[tuple[str, str | bytes | None]] = [(IDENTITY_HEADER, item.identity.encode())]
         try:
             self._producer.produce(
@@ -146,7 +146,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._end = max(self._end, cast(int, message.offset()) + 1)
         metrics.PUBLISHED.labels(self._topic).inc()
         if broker_ms:
-            # Clocks differ: a negative latency would make the histogram's sum fall.
+            # Clocks differ, and a negative latency would decrease the histogram's sum.
             metrics.ESCALATION_LATENCY.observe(max(0.0, time.time() - broker_ms / 1000))
 
     def _raise_failure(self) -> None:
@@ -162,11 +162,11 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
 
     Args:
         brokers: Bootstrap list.
-        topic: Must exist. Add partitions to it only after a drain: a replay must find its records where it left them.
+        topic: Must exist. Add partitions only after a drain: a replay must find each record in its old partition.
         settings: librdkafka settings passed through.
-        settle_seconds: How long after a crash a request of the dead process may still arrive at the broker.
-        scan_limit: At most so many of the newest records of a partition are compared with a replay.
-        is_replay_over: True once everything that was read before this start has been read again.
+        settle_seconds: How long after a crash a request of the dead process may still reach the broker.
+        scan_limit: Most records of a partition, the newest ones, that are compared with a replay.
+        is_replay_over: Returns True once everything that was read before this start has been read again.
     """
 
     def __init__(
@@ -196,21 +196,21 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
 
     @kept
     def list_parts(self) -> list[str]:
-        """One sink partition for each of the topic."""
+        """Return one sink partition for each partition of the topic."""
         return list_partitions(self._scanner_config, (self._topic,))
 
     def part_fn(self, item_key: str) -> int:
-        """Place a key."""
+        """Hash a key; the engine takes it modulo the number of partitions."""
         return crc32(item_key.encode())
 
     @kept
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
-        """Open one partition: read what a crash may have left behind the snapshot."""
+        """Open one partition, and read the records that were sent after the snapshot."""
         topic, partition = split_part_key(for_part)
         return _Partition(self, topic, partition, resume_state)
 
     def scan(self, topic: str, partition: int, start: int | None) -> tuple[dict[str, int], int]:
-        """Identities in the tail from `start` on (from the beginning if None) with their offsets, and its end."""
+        """Return the identities with their offsets from `start` on (None: from the beginning), and the end offset."""
         time.sleep(max(0.0, self._settled_at - time.monotonic()))
         consumer = open_client(Consumer, self._scanner_config)
         try:
@@ -242,6 +242,6 @@ def _identities(consumer: Consumer, end: int) -> dict[str, int]:
 
 
 def _identity(message: Message) -> list[str]:
-    """The record's identity; none if somebody else wrote it."""
+    """Return the record's identity in a list; the list is empty if another program wrote the record."""
     headers = cast("list[tuple[str, bytes]]", message.headers() or [])
     return [value.decode() for name, value in headers if name == IDENTITY_HEADER]

@@ -1,8 +1,8 @@
-"""Kafka in: one engine partition per Kafka partition, position and stream time in the snapshot.
+"""The Kafka source: one engine partition per Kafka partition; a snapshot holds its position and greatest event time.
 
-Promises: every record of the topics is emitted, in partition order, after the last one whose epoch was committed;
-the worker is never blocked; no more than `credit` records of a partition are on their way in one epoch; behind each
-batch comes how far the partition is in event time. Does not decode: a payload is handed on as it is.
+Guarantees: after a restart every record behind the last committed epoch is emitted, in partition order; polling does
+not block the worker; an epoch holds at most `credit` records of a partition; every 200 ms the records are followed by
+the partition's stream time (its watermark: how far it has been read in event time). Payloads are not decoded here.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "topic.metadata.refresh.interval.ms": 60_000,
 }
 _OURS: Final[dict[str, Any]] = {
-    # Anything else would silently jump over records when retention has passed our position.
+    # Any other value would silently skip records when retention has passed our position.
     "auto.offset.reset": "error",
-    # The position lives in the engine's snapshots.
+    # The position is in the engine's snapshots.
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
@@ -63,36 +63,36 @@ _OURS: Final[dict[str, Any]] = {
 }
 
 State = tuple[Literal[1], int, int]
-"""Layout 1: next offset to read, greatest event time read (0 when none)."""
+"""Layout (1, next offset to read, greatest event time read in milliseconds (0 when none))."""
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to read, apart from where."""
+    """How to read the topics."""
 
     start: Literal["earliest", "latest"] = "earliest"
-    """Where a partition that no snapshot knows is read from."""
+    """Where a partition without a snapshot is read from, unless `resumed`."""
     resumed: bool = False
-    """True when the recovery store has run before: a partition it does not know is new, and read from its beginning."""
+    """True when an epoch was committed before: a partition without a snapshot is new, and read from its beginning."""
     batch: int = 500
-    """Records that one poll of all partitions of the process may bring: the engine hands them on as one."""
+    """Most records in one poll of all partitions of the process, which the engine passes on as one batch."""
     credit: int = 20_000
-    """Records of a partition in one epoch."""
+    """Most records of a partition in one epoch."""
     epoch_ms: int = 0
-    """Length of an epoch, to keep the epochs of several processes together; 0: there is one process."""
+    """Length of an epoch, used to align the epochs of several processes; 0: there is only one process."""
     routes: int = 1
     """See `operators.ticks.routes`."""
     share: tuple[int, int] = (0, 1)
-    """Number of this process, and how many there are: the partitions are dealt out in turn. The engine's own choice,
+    """Number of this process, and number of processes: partitions are assigned in turn. The engine's own assignment,
     by hash, gave one of two processes three of four partitions, and so three quarters of the scoring."""
     recorded_idle_ms: int = 0
-    """Above 0: recorded traffic. Stream time follows the events alone, and once nothing was read for so long the input
-    is over. 0: live traffic, where the wall clock counts for a partition that is read to its end."""
+    """Above 0: recorded traffic. Stream time follows event time only, and input is over when nothing was read
+    for this long. 0: live traffic, where stream time of a partition that is read to its end follows the wall clock."""
     over_ms: int = 0
-    """How far past the last event stream time goes when recorded input is over."""
+    """How far stream time advances past the last event when recorded input is over."""
 
 
 class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
-    """One Kafka partition, read by a consumer of its own."""
+    """One Kafka partition, read by its own consumer."""
 
     def __init__(self, source: KafkaSource, topic: str, partition: int, state: State | None) -> None:
         self._source = source
@@ -126,7 +126,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     @kept
     def next_batch(self) -> list[Raw | StreamTime]:
-        """Whatever is there, at most this partition's share of `batch` records, and the stream time every 200 ms."""
+        """Return the available records, at most this partition's share of `batch`, and the stream time every 200 ms."""
         if self._source.stop():
             raise StopIteration
         if self._closing is not None:
@@ -144,7 +144,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         return [*raws, *self._stream_time()]
 
     def _note_event_time(self, raws: list[Raw]) -> None:
-        """Look at every 16th record and the last: an estimate below the true maximum can only delay closing."""
+        """Examine every 16th record and the last: an estimate below the true maximum can only delay closing."""
         latest_ms = self._source.clock() + MAX_AHEAD_MS
         for raw in (*raws[:-1:STAMP_EVERY], *raws[-1:]):
             event_ms = self._source.event_time(raw.payload)
@@ -161,7 +161,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         if self._found > self._of_topic:
             raise PartitionsAddedError(
                 f"Kafka topic {self._topic} has {self._found} partitions, {self._of_topic} when the job started:"
-                " started anew, it reads them all"
+                " after a restart it reads them all"
             )
         return messages
 
@@ -175,7 +175,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     def _consider(self, error: KafkaError, message: Message) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
-            # Beyond the last record there may be transaction markers: the end is where the broker says it is.
+            # Transaction markers may follow the last record, so take the end that the broker reports.
             self._offset = max(self._offset, cast(int, message.offset()))
             self._at_end = True
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -185,8 +185,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     def _stream_time(self) -> list[StreamTime]:
         now = self._source.clock()
-        # By steps of the clock, not by its difference: a clock that is set back does not silence the partition, and
-        # the partitions of a process emit together.
+        # Compare steps of the clock, not elapsed time: so a clock that is set back does not stop the emission, and all
+        # partitions of a process emit together.
         step = now // STREAM_INTERVAL_MS
         if step == self._emitted_step:
             return []
@@ -215,11 +215,11 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
     def _time_at(self, now: int, caught_up: bool) -> int:
         if caught_up and self._source.options.recorded_idle_ms:
             return self._source.recorded_ms(now)
-        # Event time may run ahead of a caught-up clock by skew: nobody's session closes for that.
+        # A producer's clock may be ahead of ours: event times in the future must not close sessions.
         return self._heard_ms if caught_up else min(self._max_ms, now)
 
     def _progress_now(self) -> Progress:
-        """The position is that of the snapshot as long as nothing was read since."""
+        """Return the progress. Call it before anything is read after a snapshot: the position is then the same."""
         return Progress(
             topic=self._topic,
             partition=self._partition,
@@ -230,7 +230,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         )
 
     def _high(self) -> int:
-        """End of the partition as of the last fetch; negative before the first."""
+        """Return the end of the partition as of the last fetch; negative before the first."""
         known = self._consumer.get_watermark_offsets(self._where, cached=True)
         return -1 if known is None else int(known[1])
 
@@ -239,7 +239,10 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         metrics.STREAM_TIME.labels(self._topic, self._partition).set(self._stream_ms / 1000)
 
     def next_awake(self) -> datetime | None:
-        """Soon when there was nothing, else at once; later when this partition's epochs end before those of others."""
+        """Return when to poll next: at once (None) after records, else in 10 ms.
+
+        Later while `EpochClock` holds the partition because its epochs end before those of others.
+        """
         now = self._source.clock()
         spacing, self._polled_ms = now - self._polled_ms, now
         interval = self._source.options.epoch_ms
@@ -250,7 +253,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     @kept
     def snapshot(self) -> State:
-        """Where to go on from. The engine asks at the end of an epoch: the next one gets new credit."""
+        """Return the state to resume from. The engine calls this at the end of an epoch, so the credit is renewed."""
         options = self._source.options
         used = options.credit - self._credit
         metrics.CREDIT_USED.labels(self._topic, self._partition).set(used / options.credit)
@@ -262,11 +265,14 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         return (1, self._offset, self._max_ms)
 
     def _epoch_committed(self, since: float) -> None:
-        """The engine polls again only after the epoch of the last snapshot was committed by every worker."""
+        """Record the commit: the engine polls again only after every worker has committed the epoch of the snapshot.
+
+        `since` is the monotonic time of the snapshot.
+        """
         metrics.EPOCH_CLOSE.observe(time.monotonic() - since)
         metrics.COMMITTED.set_to_current_time()
         self._closing = None
-        self._polled_ms = self._source.clock()  # the wait for the commit is not a time between polls
+        self._polled_ms = self._source.clock()  # the time between polls excludes the wait for the commit
         self._progress = self._progress_now() if self._stream_ms else None
         self._source.on_commit()
         try:
@@ -281,7 +287,11 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._consumer.close()
 
     def _first_offset(self, state: State | None) -> int:
-        """A concrete offset: `latest` left open would skip what arrives before the first snapshot."""
+        """Return a concrete start offset: `latest` would skip records that arrive before the first snapshot.
+
+        Raises:
+            KafkaSourceError: The broker does not answer, or the partition does not hold the next offset of `state`.
+        """
         try:
             low, high = watermarks(self._consumer, self._where)
         except KafkaException as error:
@@ -321,18 +331,18 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
 
 class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
-    """The topics' partitions, emitting `Raw` and, behind them, `StreamTime`.
+    """The partitions of the topics; they emit `Raw` records, followed by a `StreamTime` when one is due.
 
     Args:
         brokers: Bootstrap list.
         topics: Topics to read; each must exist.
-        settings: librdkafka settings passed through; those that guard against loss are not theirs to set.
-        options: Batch, credit, where to start.
-        stop: True asks for a drain: every partition ends, the engine takes a last snapshot.
+        settings: librdkafka settings passed through; they cannot override those that prevent loss.
+        options: Batch, credit, start and so on.
+        stop: Returns True to request a drain: every partition ends and the engine takes a last snapshot.
         clock: Wall clock, milliseconds since the Unix epoch.
         event_time: Event time of a payload in milliseconds, None if it has none.
-        on_commit: Called after each committed epoch; the supervisor's sign of life.
-        epochs: What is known of when others end their epochs.
+        on_commit: Called after each committed epoch; `flows.parts` touches the supervisor's heartbeat file with it.
+        epochs: Holds when the partitions of all processes ended their last epochs.
     """
 
     def __init__(
@@ -363,41 +373,42 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
 
     @kept
     def list_parts(self) -> list[str]:
-        """Name the partitions that this process reads."""
+        """Return the names of the partitions that this process reads."""
         number, processes = self.options.share
         return self.all_parts()[number::processes]
 
     def all_parts(self) -> list[str]:
-        """Name all partitions of all topics; asked of the broker once."""
+        """Return the names of all partitions of all topics; asks the broker only once."""
         if not self._parts:
             self._parts = list_partitions(self.config, self._topics)
         return self._parts
 
     def partitions_of(self, topic: str) -> int:
-        """Count the partitions of a topic as of the start."""
+        """Return the number of partitions that a topic had at the start."""
         return sum(split_part_key(part)[0] == topic for part in self.all_parts())
 
     @kept
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
-        """Open one partition where its snapshot left it."""
+        """Open one partition at the position in its snapshot."""
         topic, partition = split_part_key(for_part)
         return _Partition(self, topic, partition, resume_state)
 
     def opened(self, topic: str, partition: int, offset: int, *, is_new: bool) -> None:
-        """Take note of where a partition begins; say so in one line once all of this process are open."""
+        """Record the first offset of a partition; log all of them in one line once all of this process are open."""
         self._begins.append(f"{topic}[{partition}]@{offset}{' (new)' if is_new else ''}")
         if len(self._begins) == len(self.list_parts()):
             LOG.info("reads %s", ", ".join(self._begins))
 
     def heard_of(self, event_ms: int) -> None:
-        """Take note of what a partition has read up to."""
+        """Record the greatest event time that a partition has read, and that something was read now."""
         self._latest_ms = max(self._latest_ms, event_ms)
         self._read_ms = self.clock()
 
     def recorded_ms(self, now_ms: int) -> int:
-        """How far recorded traffic is, for a partition that has no more of it: as far as any partition of the process.
+        """Return the stream time of a partition that was read to its end, in recorded traffic.
 
-        Once nothing was read for long enough, far enough past the last event for all to be over that it left open.
+        It is the greatest event time of all partitions of the process, plus `over_ms` once the input is over, so that
+        all open sessions close.
         """
         is_over = now_ms - self._read_ms >= self.options.recorded_idle_ms
         return self._latest_ms + self.options.over_ms if self._latest_ms and is_over else self._latest_ms

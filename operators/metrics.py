@@ -1,8 +1,8 @@
-"""Every metric of the job, in one list, and the endpoint that shows them.
+"""All metrics of the job, and the endpoint that serves them.
 
-`python -m operators.metrics` prints the list for the page for data engineers.
-Labels are topics, partitions, tables, stages, reasons and the like: a bounded set, never a text or an id.
-Instants are Unix seconds, durations seconds, as Prometheus wants them.
+`python -m operators.metrics` prints them as the table in docs/data-engineers.md.
+Labels are topics, partitions, tables, stages, reasons and the like: a bounded set of values, never a text or an id.
+Instants are in Unix seconds, durations in seconds, which is the convention of Prometheus.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ COMMIT_AGE.set_function(_commit_age)
 
 
 def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
-    """Observe many values at a fraction of the cost of one after the other, which takes two locks for each."""
+    """Observe many values at once, which is much cheaper than one by one: each single call takes two locks."""
     ordered = sorted(values)
     counted = 0
     for bucket, bound in zip(histogram._buckets, histogram._upper_bounds, strict=True):
@@ -142,10 +142,10 @@ def observe_all(histogram: Histogram, values: Iterable[float]) -> None:
 
 
 def start_server(host: str, port: int) -> None:
-    """Serve `/metrics` on `host:port` from a thread of its own; port 0 serves nothing.
+    """Serve `/metrics` on `host:port` in its own thread; with port 0 do nothing.
 
     Raises:
-        OSError: The address cannot be had; the message says which and the variable to change.
+        OSError: The address cannot be bound; the message names it and the variables to check.
     """
     if not port:
         return
@@ -157,7 +157,7 @@ def start_server(host: str, port: int) -> None:
 
 
 def table() -> str:
-    """Markdown table of all metrics, in the order of this file, by the names that the endpoint shows."""
+    """Return a Markdown table of all metrics, in the order of this file, with the names that the endpoint shows."""
     rows = ["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
     for metric in globals().copy().values():
         if isinstance(metric, MetricWrapperBase):

@@ -1,4 +1,4 @@
-"""The seam between the sink and a store of rows, and the fake that tests use in its place."""
+"""The interface between the ClickHouse sink and a store of rows, and the fake store that tests use."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from operators.rows import TABLES, Row
 
 
 class StoreError(RuntimeError):
-    """Rows could not be stored. The message names table, number of rows and cause, never a value of a row."""
+    """Rows could not be stored. The message names table, number of rows and cause, but no value of a row."""
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
-        """True when trying again cannot help: a wrong schema, a wrong password."""
+        """True when a retry cannot help: a wrong schema, a wrong password."""
 
 
 class RowStore(Protocol):
-    """A place for rows. One thread at a time uses it."""
+    """A store of rows. Only one thread at a time uses it."""
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Store rows, in the column order of `rows.TABLES[table]`; on return they are durable and queryable.
 
         Raises:
-            StoreError: they may or may not have been stored; storing them again does no harm.
+            StoreError: the rows may or may not be stored; to store them again is harmless.
         """
         ...
 
@@ -38,7 +38,7 @@ Connector = Callable[[], RowStore]
 
 
 class MemoryStore:
-    """Rows in a dictionary; `fail` makes coming inserts fail before or after they stored their rows."""
+    """Stores rows in a dictionary; `fail` makes the next inserts fail before or after they store their rows."""
 
     def __init__(self) -> None:
         self.rows: dict[str, list[Row]] = {table: [] for table in TABLES}
@@ -47,11 +47,11 @@ class MemoryStore:
         self._failures: list[tuple[bool, bool]] = []
 
     def fail(self, times: int = 1, *, stored: bool = False, permanent: bool = False) -> None:
-        """Let the next inserts fail; with `stored` only the answer is lost."""
+        """Make the next inserts fail; with `stored` they store their rows and then fail, as when the answer is lost."""
         self._failures += [(stored, permanent)] * times
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
-        """Append, or fail as told."""
+        """Append the rows, or fail as `fail` requested."""
         width = len(TABLES[table].columns)
         if any(len(row) != width for row in rows):
             raise StoreError(f"{table}: a row has not {width} columns", permanent=True)
@@ -64,5 +64,5 @@ class MemoryStore:
             raise StoreError(f"{table}: {len(rows)} rows refused", permanent=permanent)
 
     def close(self) -> None:
-        """Remember that it was closed."""
+        """Set `closed`."""
         self.closed = True

@@ -1,7 +1,8 @@
-"""Utterances in, scored utterances out: the glue between the stream and the model.
+"""Score utterances: the adapter between the stream and the model.
 
-Scoring is stateless and happens before the key, so text never crosses processes. Only customers have moods:
-an agent's text gets a sentiment for context but no tags, and bots and systems are not scored at all.
+Scoring is stateless and happens before records are distributed by key, so only an excerpt of a text crosses processes.
+Only customers have a mood: an agent's text gets a sentiment for context but no tags and no weight, and texts of bots
+and systems are not scored.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rej
 
 EXCERPT_LENGTH = 160
 FULL_WEIGHT_TOKENS = 5
-"""From so many tokens on a message counts in full; "ok" moves little."""
+"""A message of this many tokens has full weight; a shorter one, such as "ok", has less."""
 END_MARKS = 2
-"""Tokens that every text has: where it begins and ends."""
+"""Tokens that the tokenizer adds to every text: one at its start and one at its end."""
 ABSTAIN_BELOW = 0.45
-"""Floor under confidence x ASR confidence; the bundle's own abstention, without the ASR's part, comes on top."""
+"""Least confidence x ASR confidence that counts; the bundle's own abstention, which ignores ASR, applies as well."""
 LABELS: tuple[Polarity, Polarity, Polarity] = ("negative", "neutral", "positive")
 NO_TAGS = (0.0,) * len(TAGS)
 _BITS = 1 << np.arange(len(TAGS))
 
 Watch = Callable[[Sequence[Utterance], Scores], None]
-"""Shown what the model said of which utterances."""
+"""Called with the utterances that were scored and their scores."""
 OnRefused = Callable[[Exception], None]
-"""Shown why the model could not take a text."""
+"""Called with the error of a text that the model could not score."""
 
 
 def score(
@@ -40,11 +41,11 @@ def score(
     watch: Watch | None = None,
     on_refused: OnRefused | None = None,
 ) -> list[Scored | Rejected]:
-    """Score a batch, in order; what the model cannot take alone is rejected, the rest goes on.
+    """Score a batch and return the results in its order; a text that the model cannot score by itself is rejected.
 
-    `languages` are the primary subtags the model knows ("en"); a message that names another language is kept
-    and its `skipped` says so. An unnamed language is taken to be known. `watch` sees what the model said,
-    `on_refused` each error of a text that was rejected.
+    `languages` are the primary subtags that the model knows ("en"); a message in another language is kept unscored and
+    its `skipped` is "language". A message without a language is scored. `watch` gets the scores, `on_refused` the error
+    of each text that is rejected.
     """
     utterances = [_in_known_language(utterance, languages) for utterance in utterances]
     chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance)]
@@ -60,9 +61,9 @@ def score(
 
 
 def to_message(scored: Scored, keyword_bits: Callable[[str], int]) -> Message:
-    """Reduce a scored utterance to what the keyed step may see."""
+    """Reduce a scored utterance to what the keyed step may have, with an excerpt of the text only."""
     utterance = scored.utterance
-    # In the order of the record: a call with more than 15 keywords goes through a dict and costs ten times as much.
+    # Positional arguments: a call with more than 15 keyword arguments builds a dict and costs ten times as much.
     return Message(
         utterance.tenant,
         utterance.customer_key,
@@ -97,7 +98,7 @@ def to_message(scored: Scored, keyword_bits: Callable[[str], int]) -> Message:
 
 
 def _in_known_language(utterance: Utterance, languages: frozenset[str]) -> Utterance:
-    """The utterance, with the reason when nothing but its language keeps it from being scored."""
+    """Return the utterance, with `skipped` set if its language is the only reason not to score it."""
     language = utterance.language
     if not language or is_one_of(language, languages) or not _to_be_scored(utterance):
         return utterance
@@ -121,7 +122,7 @@ def _score_all(
         scores = scorer.score(texts, channels)
     except Exception as error:  # ONNX Runtime raises types of its own
         if len(utterances) > 1:
-            # One text that the runtime refuses must not cost its neighbours their scores.
+            # A text that the runtime refuses must not prevent the scoring of the others in its batch.
             return [result for one in utterances for result in _score_all([one], scorer, now_ms, watch, on_refused)]
         if on_refused:
             on_refused(error)
@@ -136,7 +137,7 @@ def _score_all(
 def _assemble(
     utterances: Sequence[Utterance], scores: Scores, scorer: Scorer, scored_ms: int
 ) -> list[Scored | Rejected]:
-    """Put a batch's scores beside its utterances: arithmetic by column, since by row it cost as much as decoding."""
+    """Combine a batch's scores with its utterances. The arithmetic is by column: by row it cost as much as decoding."""
     p = scores.p.astype(np.float64).round(4)
     asr = np.array([utterance.asr_confidence for utterance in utterances])
     customer = np.array([utterance.speaker == "customer" for utterance in utterances])

@@ -1,1 +1,1 @@
-"""The ClickHouse schema: numbered migrations, their runner, the data dictionary, erasure."""
+"""The ClickHouse schema: numbered migrations, the command that runs them, the data dictionary and erasure."""

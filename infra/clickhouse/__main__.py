@@ -1,4 +1,4 @@
-"""Command: bring the schema up to date, tell what it is, write the data dictionary, find and erase customers."""
+"""Commands: migrate the schema, show its status, print the data dictionary, print keys, erase customers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ without an id, interaction for those who have neither, agent."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; return the exit status."""
     asked = _asked(argv)
     try:
         settings = Settings.from_env(os.environ)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _named(asked: argparse.Namespace, settings: Settings) -> list[str]:
-    """Keys of whom the command line or standard input names."""
+    """Return the keys of the customers or agents that the command line or standard input names."""
     if asked.command != "key" and not (asked.command == "erase" and asked.customer_id):
         return list(getattr(asked, "customer_key", ()))
     check(settings)
@@ -98,7 +98,7 @@ def _run(asked: argparse.Namespace, client: Client, target: Target, named: Seque
 
 
 def _show(target: Target, steps: Sequence[Step]) -> None:
-    """Print what `migrate` would run."""
+    """Print the SQL that `migrate` would run."""
     missing = [step.migration for step in steps if not step.applied]
     applied = f"-- {target.database} has {len(steps) - len(missing)} of {len(steps)} migrations"
     print(applied + ("; these would be applied:" if missing else ": nothing would be applied"))
@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--store", default="", help="chdb:///folder or clickhouse://user@host:8123/undertone")
-    parser.add_argument("--profile", choices=PROFILES, default=None, help="where the schema is for")
+    parser.add_argument("--profile", choices=PROFILES, default=None, help="kind of installation")
     parser.add_argument("--cluster", default="undertone", help="name of the cluster, for the profile cluster")
     parser.set_defaults(dry_run=False)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -160,9 +160,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(option, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.add_argument("--profile", choices=PROFILES, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if name == "migrate":
-            command.add_argument("--dry-run", action="store_true", help="print the SQL that is missing, touch nothing")
+            command.add_argument("--dry-run", action="store_true", help="print the missing SQL, change nothing")
             command.add_argument(
-                "--empty", action="store_true", help="with --dry-run: all of it, without asking the store"
+                "--empty", action="store_true", help="with --dry-run: print all SQL, without asking the store"
             )
         if name in {"key", "erase"}:
             _add_ids(command)
@@ -170,8 +170,8 @@ def _parser() -> argparse.ArgumentParser:
             whom = command.add_mutually_exclusive_group(required=True)
             whom.add_argument("--customer-key", action="append", default=[], help="16 hex digits, as in escalations")
             whom.add_argument("--customer-id", type=_standard_input, metavar="-", help="ids from standard input")
-            whom.add_argument("--listed", action="store_true", help="erase again whoever was erased before")
-            command.add_argument("--reason", default="request", help="kept beside the customer key")
+            whom.add_argument("--listed", action="store_true", help="erase again all customers that were erased before")
+            command.add_argument("--reason", default="request", help="stored with the customer key")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The data dictionary: what each view and table holds, written from the database's own comments."""
+"""Generate the data dictionary: the columns of each view and table, with the comments in the database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HIDDEN = frozenset({"MaterializedView", "Distributed"})
 
 
 def dictionary(client: Client, database: str = DATABASE) -> str:
-    """Markdown page on all views, then all tables."""
+    """Return a Markdown page on all views, then all tables."""
     tables = client.query(
         "SELECT name, engine, comment FROM system.tables WHERE database = {database:String}"
         " AND NOT startsWith(name, '.') ORDER BY engine != 'View', name",

@@ -1,8 +1,8 @@
-"""Erase customers from every table that knows them, and remember that they were erased.
+"""Erase customers from every table that holds rows of them, and record that they were erased.
 
-Rows go for good, not only out of sight: the mutations rewrite the parts before the call returns, some seconds for
-each call whatever the number of customers, so gather requests. `rollup_1m` holds counts only and keeps them. A replay
-of Kafka brings erased rows back as long as the topic holds them: run `erase --listed` after one.
+Rows are deleted physically: the mutations rewrite the table parts before the call returns. A call takes some seconds
+for any number of customers, so erase many in one call. `rollup_1m` holds only counts, which stay. A replay of Kafka
+writes erased rows again as long as the topic holds their records: run `erase --listed` after it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from clickhouse_connect.driver.client import Client
 from infra.clickhouse.render import Target, render
 
 CUSTOMER_TABLES = ("scored_events", "journey", "trajectory", "sessions", "escalations", "escalation_steps")
-"""Physical tables with a customer_key. Views of any kind do not hold rows; feedback goes by its escalations."""
+"""Tables with a customer_key. Views hold no rows; feedback is erased by the ids of the customers' escalations."""
 
 
 def erase(client: Client, target: Target, customers: Sequence[int], reason: str) -> dict[str, int]:
-    """Delete all rows of the customers; returns how many rows each table lost.
+    """Delete all rows of the customers; return the number of rows deleted from each table.
 
-    The list is written first: an erasure that was cut off is finished by `erase --listed`.
+    The customers are recorded first, so that `erase --listed` can finish an erasure that was interrupted.
     """
     if not customers:
         return {}
@@ -38,7 +38,7 @@ def erase(client: Client, target: Target, customers: Sequence[int], reason: str)
 
 
 def listed(client: Client, target: Target) -> list[int]:
-    """Customers that were erased before."""
+    """Return the keys of the customers that were erased before."""
     rows = client.query(f"SELECT customer_key FROM {target.database}.erasures FINAL ORDER BY 1")  # noqa: S608
     return [int(key) for (key,) in rows.result_rows]
 

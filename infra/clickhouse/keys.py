@@ -1,6 +1,6 @@
-"""From the ids that people know to the keys that stand in the tables: hashed as the job hashes them.
+"""Convert ids of customers and agents to the keys in the tables, hashed as the job hashes them.
 
-An id is personal data: it comes from standard input, never from the command line, and no message shows it.
+An id is personal data: it is read from standard input, never from the command line, and no message contains it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from operators.records import SCHEMA, Event
 BY_ID = "id"
 BY_INTERACTION = "interaction"
 BY_AGENT = "agent"
-"""What an id may be besides a type of `customer.refs`: `customer.id`, `interaction_id`, `agent_id`."""
+"""Kinds of ids besides the types of `customer.refs`: `customer.id`, `interaction_id` and `agent_id`."""
 
 
 def read_ids(stream: BinaryIO) -> list[str]:
-    r"""Ids, one a line, as they are: blanks and capitals are part of an id.
+    r"""Read ids, one a line. They are not changed: blanks and capitals are part of an id.
 
     Raises:
-        ValueError: There is none, or the bytes are not UTF-8.
+        ValueError: There is no id, or the bytes are not UTF-8.
 
     >>> from io import BytesIO
     >>> read_ids(BytesIO(b"C-20417\r\n\nC-20418"))
@@ -41,12 +41,12 @@ def read_ids(stream: BinaryIO) -> list[str]:
 
 
 def keys(ids: Sequence[str], settings: Settings, tenant: str, by: str = BY_ID, region: str = "") -> list[str]:
-    """16 hex digits for each id of a customer or, by `BY_AGENT`, of an agent.
+    """Return the key, 16 hex digits, of each id of a customer or, with `BY_AGENT`, of an agent.
 
-    `region` is that of the events, for phone numbers without a country prefix.
+    `region` is the region of the customers' events, used for phone numbers without a country prefix.
 
     Raises:
-        ValueError: The contract allows no such tenant, id, type or region. The message names the field, not the value.
+        ValueError: The contract forbids the tenant, id, type or region. The message names the field, not its value.
 
     >>> keys(["C-20417"], Settings(), "acme")
     ['788740d32702fd72']
@@ -59,7 +59,7 @@ def keys(ids: Sequence[str], settings: Settings, tenant: str, by: str = BY_ID, r
 
 
 def _event(value: str, tenant: str, by: str, region: str) -> Event:
-    """An event of that customer or agent: only an event has a key, by the one set of rules of the job."""
+    """Return an event of that customer or agent, because `Identity` derives keys from events, as in the job."""
     named: dict[str, dict[str, Any]] = {
         BY_ID: {"customer": {"id": value}},
         BY_INTERACTION: {"interaction_id": value},

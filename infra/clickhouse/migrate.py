@@ -1,7 +1,7 @@
-"""Bring a database up to date: apply, in order, the migrations that it has not seen.
+"""Migrate a database: apply, in order, the migrations that it does not have.
 
-Every statement can be applied twice, so a run that was cut off is mended by the next one. A file that was applied
-must never change: its checksum is stored, and a difference stops the run before anything is touched.
+Every statement can be applied twice, so the next run completes a run that was interrupted. A file that was applied
+must never change: its checksum is stored, and a difference stops the run before it changes anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from infra.clickhouse.render import Migration, Target, load, statements
 
 
 class MigrationError(RuntimeError):
-    """The database and the migration files disagree. The message says which file and what to do."""
+    """The database and the migration files differ. The message names the file and says what to do."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -24,10 +24,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def status(client: Client, target: Target, migrations: tuple[Migration, ...] | None = None) -> list[Step]:
-    """Compare the files with the database.
+    """Return each migration and whether the database has it.
 
     Raises:
-        MigrationError: an applied file was changed, or the database is ahead of these files.
+        MigrationError: an applied file was changed, or the database has migrations that are newer than these files.
     """
     migrations = load() if migrations is None else migrations
     applied = _applied(client, target)
@@ -45,7 +45,7 @@ def status(client: Client, target: Target, migrations: tuple[Migration, ...] | N
 
 
 def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | None = None) -> list[Migration]:
-    """Apply what is missing and return it; an empty list means that the database had all of it."""
+    """Apply the missing migrations and return them; the list is empty if the database had all."""
     done = []
     for step in status(client, target, migrations):
         if step.applied:
@@ -69,9 +69,10 @@ def migrate(client: Client, target: Target, migrations: tuple[Migration, ...] | 
 
 
 def inherit_comments(client: Client, target: Target) -> None:
-    """Give each column of a view that has no comment that of the column with the same name in a table.
+    """Copy comments of table columns to columns of the same name in views, where these have no comment.
 
-    A meaning is then written once. The table that the view is named after is asked first, then messages, then others.
+    So each meaning is written once. The first source is the table that the view is named after, then `scored_events`,
+    then the other tables.
     """
     rows = client.query(
         "SELECT table, name, comment, table LIKE 'v\\_%' AS is_view FROM system.columns"

@@ -8,7 +8,7 @@ A migration is plain SQL with a few tokens. Statements end with `;` at the end o
     {replacing:args}        ReplacingMergeTree(args), or its replicated form
     {distributed:t:key}     Distributed over `t_local`, sharded by `key` (only under `-- only: cluster`)
 
-A statement whose first comment line is `-- only: cluster` is left out elsewhere.
+A statement with a line `-- only: cluster` is omitted in the other profiles.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ONLY_CLUSTER = "-- only: cluster"
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a migration is rendered for."""
+    """The installation for which a migration is rendered."""
 
     profile: Profile = "embedded"
     database: str = DATABASE
@@ -50,7 +50,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Migration(msgspec.Struct, frozen=True):
-    """One numbered file."""
+    """One numbered migration file."""
 
     number: int
     name: str
@@ -58,12 +58,12 @@ class Migration(msgspec.Struct, frozen=True):
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the template, the same for every profile."""
+        """Return the SHA-256 of the template, which is the same for every profile."""
         return sha256(self.template.encode()).hexdigest()
 
 
 def load(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
-    """Read the migrations in order. Numbers start at 1 and leave no gap, so that a lost file is noticed."""
+    """Read the migrations in order. Their numbers must start at 1 without gaps, so that a missing file is noticed."""
     found = []
     for path in sorted(folder.glob("*.sql")):
         match = _NAME.match(path.name)
@@ -77,7 +77,7 @@ def load(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
 
 
 def statements(template: str, target: Target) -> tuple[str, ...]:
-    """Render the statements of a template, in order, without their closing `;`.
+    """Return the rendered statements of a template, in order, without their closing `;`.
 
     >>> statements("CREATE TABLE {db}.t{local} (a Int8) ENGINE = {replacing:v} ORDER BY a;", Target())
     ('CREATE TABLE undertone.t (a Int8) ENGINE = ReplacingMergeTree(v) ORDER BY a',)

@@ -155,7 +155,7 @@ def test_a_topic_that_is_not_named_any_more_is_told_and_nothing_is_started_again
             assert job.drain() == 0
         with SupervisedJob(tmp_path, 1, {**settings, renamed: "other"}) as job:
             assert job.end() == 2
-            (told,) = lines(job, "any more, which the state in")
+            (told,) = lines(job, "any more, but the state in")
             topic = {"UNDERTONE_TOPICS": EVENTS}.get(renamed, f"undertone.{renamed.split('_')[1].lower()}")
             assert renamed in told
             assert topic.rstrip("s") in told

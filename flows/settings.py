@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """So many rejects in a row, with nothing accepted between, stop the job."""
     credit: Count = 20_000
     """Messages a source partition may read in one epoch."""
-    batch: Annotated[int, Meta(ge=1, le=5000)] = 100
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 500
     """Messages that a process polls at once; its partitions share them, each gets one at least. A poll is scored as a
     whole before results are emitted, so a larger batch adds latency and little throughput."""
     flush_interval: Seconds = 0.5

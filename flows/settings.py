@@ -77,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Number of rejects in a row, with nothing accepted between them, that stops the job."""
     credit: Count = 20_000
     """Most records that a source partition reads in one epoch."""
-    batch: Annotated[int, Meta(ge=1, le=5000)] = 100
+    batch: Annotated[int, Meta(ge=1, le=5000)] = 500
     """Most records in one poll of a process, divided among its partitions (at least one each). A poll is scored as a
     whole before results are emitted, so a larger batch adds latency and little throughput."""
     flush_interval: Seconds = 0.5

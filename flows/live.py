@@ -24,7 +24,7 @@ from flows.announce import announce, log_to_stderr
 from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_size, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
-from infra.state_folder import lock
+from infra.state_folder import drop_uncommitted, lock
 from operators import metrics
 from operators.clock import now_ms
 from operators.rules import Rules
@@ -81,6 +81,8 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
 
 def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
     check_topics(settings)
+    if not addresses:  # of several processes one may read the store already: the supervisor has done it
+        drop_uncommitted(recovery_store(settings))
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)

@@ -23,7 +23,7 @@ import msgspec
 
 from flows.settings import Settings, SettingsError
 from infra.mortal import bound
-from infra.state_folder import FolderInUseError, lock, prune, sweep
+from infra.state_folder import FolderInUseError, drop_uncommitted, lock, prune, sweep
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WRONG_CONFIGURATION: Final = 2
@@ -124,6 +124,8 @@ class Supervisor:
         with lock(self._plan.state_dir) as held:
             while True:
                 sweep(self._plan.state_dir)
+                if uncommitted := drop_uncommitted(self._plan.recovery):
+                    log(f"{uncommitted} snapshots of uncommitted epochs dropped from the recovery store")
                 dropped = prune(self._plan.recovery)
                 if dropped:
                     log(f"{dropped} discarded keys pruned from the recovery store")

@@ -1,4 +1,4 @@
-"""The state folder of a job: lock it, remove incomplete recovery stores, and delete rows of discarded keys."""
+"""The state folder of a job: lock it, and rid its recovery store of what the engine should not or need not read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from itertools import chain
 from pathlib import Path
 from typing import IO, Final
 
@@ -59,6 +61,36 @@ def sweep(state_dir: Path) -> None:
     """Remove incomplete recovery stores, whose process was killed while creating them. Call while no worker runs."""
     for half_made in state_dir.glob(f"{HALF_MADE}*"):
         shutil.rmtree(half_made)
+
+
+def drop_uncommitted(recovery: Path) -> int:
+    """Delete the snapshots of epochs that were not committed. Call while no worker runs; returns how many there were.
+
+    The engine leaves them behind when a job dies between the snapshots of an epoch and its commit. The next execution
+    begins with the same epoch number and overwrites only the keys that it meets in that epoch, which may end earlier
+    than it did before. The execution after that would take what is left for committed state, and the records that it
+    replays for repeats.
+    """
+    with ExitStack() as opened:
+        stores = [opened.enter_context(closing(sqlite3.connect(path))) for path in sorted(recovery.glob("*.sqlite3"))]
+        resume = _resume_epoch(stores)
+        dropped = 0
+        for store in stores:
+            with store:
+                dropped += store.execute("DELETE FROM snaps WHERE snap_epoch >= ?", [resume]).rowcount
+    return dropped
+
+
+def _resume_epoch(stores: Sequence[sqlite3.Connection]) -> int:
+    """Return the epoch that the engine will begin with: the earliest frontier of the last execution's workers."""
+    executions = chain.from_iterable(
+        store.execute("SELECT ex_num, worker_count, resume_epoch FROM exs") for store in stores
+    )
+    last, workers, begun = max(executions, default=(0, 0, 1))
+    reached = dict.fromkeys(range(workers), begun)
+    for store in stores:
+        reached |= store.execute("SELECT worker_index, worker_frontier FROM fronts WHERE ex_num = ?", [last])
+    return min(reached.values(), default=begun)
 
 
 def prune(recovery: Path) -> int:

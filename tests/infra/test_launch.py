@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import sqlite3
@@ -24,7 +25,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from flows import ending, parts
 from flows.settings import Settings
 from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, Pulse, check, main, worker_command
-from infra.state_folder import HALF_MADE, FolderInUseError, lock, prune, sweep
+from infra.state_folder import HALF_MADE, FolderInUseError, drop_uncommitted, lock, prune, sweep
 from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -286,6 +287,39 @@ def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None
     sums.clear()
     run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
     assert sums == [("kept", 10), ("gone-1", 3)]
+
+
+@pytest.mark.parametrize(("dropped", "total"), [(True, 1), (False, 101)], ids=["dropped", "as the engine leaves it"])
+def test_a_snapshot_of_an_epoch_that_was_not_committed_is_never_read(tmp_path: Path, dropped: bool, total: int) -> None:
+    """It was left by a job that died before the commit; `late` was not met again in the epoch of the same number."""
+    init_db_dir(tmp_path, 2)
+    sums: list[tuple[str, int]] = []
+    given = [("early", 1), TestingSource.EOF(), ("early", 1), TestingSource.EOF(), ("late", 1)]
+    flow = Dataflow("sums")
+    source: TestingSource[Any] = TestingSource(given, batch_size=1)
+    op.output("out", op.stateful_batch("sum", op.input("in", flow, source), _UntilSilent), TestingSink(sums))
+
+    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
+    with closing(sqlite3.connect(tmp_path / "part-1.sqlite3")) as store, store:
+        left_behind = ("sums.sum", "late", _next_epoch(tmp_path), pickle.dumps(100))
+        store.execute("INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", left_behind)
+    if dropped:
+        assert drop_uncommitted(tmp_path) == 1
+        assert drop_uncommitted(tmp_path) == 0
+    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
+    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
+
+    assert sums == [("early", 1), ("early", 2), ("late", total)]
+
+
+def _next_epoch(folder: Path) -> int:
+    """The epoch that the engine goes on with: one worker's frontier."""
+    frontiers = []
+    for path in folder.glob("*.sqlite3"):
+        with closing(sqlite3.connect(path)) as store:
+            frontiers += store.execute("SELECT worker_frontier FROM fronts")
+    ((frontier,),) = frontiers
+    return int(frontier)
 
 
 def test_half_made_recovery_stores_are_swept_away(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_a_snapshot_of_an_epoch_that_was_not_committed_is_never_read(tmp_path: P
 
 def _next_epoch(folder: Path) -> int:
     """The epoch that the engine goes on with: one worker's frontier."""
-    frontiers = []
+    frontiers: list[tuple[int]] = []
     for path in folder.glob("*.sqlite3"):
         with closing(sqlite3.connect(path)) as store:
             frontiers += store.execute("SELECT worker_frontier FROM fronts")

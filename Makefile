@@ -31,14 +31,16 @@ check: $(DEV) ## format, lint, imports, types
 bench: $(DEV) kafka ## measure, each figure beside its budget
 	@$(PY) -m tests.benchmarks $(ARGS)
 
-# A round of the finishing mix is 2,061 steps, some forty minutes on two cores; minutes would depend on the machine.
+# A round of the finishing mix is 2,630 steps, some fifty minutes on two cores; minutes would depend on the machine.
 train: $(DEEPER) ## train, calibrate, export and evaluate the model (hours on two cores; set UNDERTONE_TRAINING_DATA)
 	$(if $(findstring --data,$(ARGS)),$(error ARGS reaches the trainings alone: name the data in UNDERTONE_TRAINING_DATA))
 	@sh infra/setup.sh .venv-train requirements/train.lock
 	@.venv-train/bin/python -m models.train --encoder $(DEEPER) --rounds 1 --out .cache/teacher $(ARGS)
-	@.venv-train/bin/python -m models.train --teacher .cache/teacher/checkpoint.pt --rounds 2 --out .cache/train $(ARGS)
+	@.venv-train/bin/python -m models.train --finish .cache/teacher/checkpoint.pt --rounds 0.45 --rate 5e-5 \
+		--out .cache/teacher-finish $(ARGS)
+	@.venv-train/bin/python -m models.train --teacher .cache/teacher-finish/checkpoint.pt --rounds 2 --out .cache/train $(ARGS)
 	@for seed in 7 11; do .venv-train/bin/python -m models.train --finish .cache/train/checkpoint.pt \
-		--teacher .cache/teacher/checkpoint.pt .cache/train/checkpoint.pt \
+		--teacher .cache/teacher-finish/checkpoint.pt \
 		--out .cache/finish-$$seed $(ARGS) --rounds 1 --rate 9e-5 --seed $$seed || exit 1; done
 	@.venv-train/bin/python -m models.export --checkpoint .cache/finish-*/checkpoint.pt
 	@.venv-train/bin/python -m models.report --checkpoint .cache/finish-*/checkpoint.pt

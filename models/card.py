@@ -38,12 +38,14 @@ def demands(made: Block) -> list[Demand]:
         ("macro-F1, surveys", channels["survey"]["macro_f1"], 0.68),
         *((f"macro-F1, tickets ({name})", sources[name]["macro_f1"], 0.83) for name in TICKETS),
         ("macro recall, own corpus", sources["corpus"]["macro_recall"], 0.80),
+        ("accuracy, unseen list", made["unseen"]["accuracy"], 0.80),
         *((f"AUC, {tag}, shared", shared[tag]["auc"], least) for tag, least in LEAST_AUC_SHARED.items()),
         *((f"AUC, {tag}, corpus", corpus[tag]["auc"], least) for tag, least in LEAST_AUC_CORPUS.items()),
         ("accuracy gained by abstaining from a tenth", gained, 0.03),
     ]
     at_most = [
         ("wrong sign, own corpus", sources["corpus"]["wrong_sign"], 0.03),
+        ("wrong sign, unseen list", made["unseen"]["wrong_sign"], 0.03),
         *((f"task talk alarmed, {name}", block["flagged_share"], 0.03) for name, block in made["task_talk"].items()),
         *((f"calibration error, {name}", channels[name]["calibration_error"], 0.04) for name in CHANNELS),
         ("labels that int8 flips", made["agreement_with_float"]["label_flips"], 0.015),

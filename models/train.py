@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from models import remix
 from models.bundle import sha256
 from models.distil import Judgement, kept_judgement, taught_loss
 from models.labels import TAGS
@@ -71,6 +72,7 @@ FINISH_PASSES = {
     "banking77": 0.2,
     "nlupp": 0.4,
     "twitter_customer_care_unlabelled": 4.0,
+    remix.SOURCE: 1.0,
 }
 """The mix of a finishing run (`--finish`): our own corpus more often than in the main mix."""
 
@@ -102,7 +104,7 @@ class Plan:
     checkpoint_seconds: float = 150.0
     freeze_layers: int = 0
     finish: bool = False
-    """Train on the finishing mix."""
+    """Train on the finishing mix, with texts remixed for the teachers where there are any."""
     start: tuple[Path, ...] = ()
     """Checkpoints from whose mean the run starts; without any, it starts from an encoder not yet trained on labels."""
     encoder: Path | None = None
@@ -338,6 +340,8 @@ def starting_network(plan: Plan) -> Network:
 def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     """Train (or go on training) until the plan is done; progress goes to standard error."""
     folder.mkdir(parents=True, exist_ok=True)
+    if plan.finish and plan.teachers:
+        examples = [*examples, *remix.remixed(examples, plan.seed)]
     tokenizer = training_tokenizer()
     ids = [encoding.ids for encoding in tokenizer.encode_batch_fast([example.text for example in examples])]
     rates = FINISH_PASSES if plan.finish else PASSES

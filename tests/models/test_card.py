@@ -30,10 +30,11 @@ def test_the_evaluation_is_of_this_bundle(evaluation: dict[str, Any], shipped: O
 
 ACCEPTED = {
     "macro recall, tweets",
+    "AUC, satisfaction, shared",
     "wrong sign, own corpus",
+    "wrong sign, unseen list",
     "task talk alarmed, corpus",
     "calibration error, voice",
-    "calibration error, email",
 }
 """Demands that the shipped bundle is known to miss; the card says so, and the reasons."""
 

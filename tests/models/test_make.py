@@ -24,4 +24,4 @@ def test_data_named_for_the_trainings_alone_is_refused() -> None:
     ran = recipe("ARGS=--data elsewhere --threads 4")
     assert ran.returncode != 0
     assert "UNDERTONE_TRAINING_DATA" in ran.stderr
-    assert recipe("ARGS=--threads 4").stdout.count("--threads 4") == 3
+    assert recipe("ARGS=--threads 4").stdout.count("--threads 4") == 4

@@ -156,6 +156,16 @@ def test_teachers_are_not_asked_of_rows_that_we_labelled(tmp_path: Path) -> None
     assert not torch.load(kept, weights_only=True)["sentiment"].any()
 
 
+def test_a_finishing_run_asks_the_teachers_of_texts_remixed_from_our_rows(tmp_path: Path) -> None:
+    rows = [example(n, "corpus") for n in range(8)]
+    train(rows, replace(PLAN, finish=True, teachers=(checkpoint(tmp_path, 1),)), tmp_path)
+    (kept,) = tmp_path.glob("taught-*.pt")
+    judged = torch.load(kept, weights_only=True)["sentiment"].any(-1)
+    assert len(judged) > len(rows)
+    assert not judged[: len(rows)].any()
+    assert judged[len(rows) :].any()
+
+
 def test_weights_of_several_runs_are_averaged(tmp_path: Path) -> None:
     runs = [checkpoint(tmp_path, 3), checkpoint(tmp_path, 4)]
     mean, first, second = (load_averaged(*paths).state_dict() for paths in (runs, runs[:1], runs[1:]))

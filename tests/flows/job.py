@@ -109,13 +109,17 @@ class LiveJob:
 
 
 def send(
-    brokers: str, records: Iterable[Sent], topic: str = "undertone.events", settings: Mapping[str, str] | None = None
+    brokers: str,
+    records: Iterable[Sent],
+    topic: str = "undertone.events",
+    settings: Mapping[str, str] | None = None,
+    at_ms: int = 0,
 ) -> int:
-    """Produce and wait for the acknowledgements; returns how many."""
+    """Produce, with the timestamp `at_ms` or that of now; wait for the acknowledgements, and return how many."""
     producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, **(settings or {})})
     count = 0
     for record in records:
-        producer.produce(topic, record.payload, record.key)
+        producer.produce(topic, record.payload, record.key, timestamp=at_ms)
         producer.poll(0)
         count += 1
     assert producer.flush(PATIENCE_SECONDS) == 0

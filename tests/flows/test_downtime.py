@@ -108,6 +108,7 @@ def test_a_job_that_had_caught_up_and_was_away_cuts_the_backlog_as_if_it_had_sta
     after = send(
         brokers,
         [said(100 + 10 * place + who, who, begun + at + who) for place, at in enumerate(meanwhile) for who in range(4)],
+        at_ms=desk.now_ms(),
     )
     desk.run_until(
         lambda timers: (

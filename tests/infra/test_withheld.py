@@ -46,7 +46,7 @@ def test_a_missing_topic_is_named_at_each_attempt_until_somebody_makes_it(
             job.wait(lambda: job.starts() == 3)
             told = lines(job, "calls.2026")
             assert len(told) == 2
-            assert {line.partition(": make it")[0] for line in told} == {
+            assert {line.partition(": create it")[0] for line in told} == {
                 "flows.live stopped: KafkaSourceError: Kafka has no topic calls.2026,"
                 " or does not show it to the job's user"
             }

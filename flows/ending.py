@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from bytewax.errors import BytewaxRuntimeError
 
 from flows.settings import SettingsError
+from infra.exit_status import FAILED, NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION
 from infra.state_folder import FolderInUseError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
@@ -20,14 +21,6 @@ from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.rejects import TooManyRejectsError
 from operators.rules import RuleError
 from operators.snapshots import SnapshotError
-
-FAILED = 1
-WRONG_CONFIGURATION = 2
-NEEDS_MENDING = 3
-"""Kafka lacks or denies something that the job needs: a topic, records or the login. A person has to repair it."""
-TOO_MANY_REJECTS = 4
-"""Too many rejects in a row. A restart does not help: the job would count from zero and reject as many again."""
-
 
 _GONE: Final = re.compile(r'Key StateKey\("([^"]*)"\) is not in this worker')
 

@@ -21,10 +21,11 @@ from bytewax.run import cli_main
 
 from flows import ending
 from flows.announce import announce, log_to_stderr
-from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_size, recovery_store
+from flows.parts import check_topics, make_ends, make_intake, make_reducer, make_scorer, recovery_store
 from flows.pipeline import pipeline
 from flows.settings import Settings, SettingsError
-from infra.state_folder import drop_uncommitted, lock
+from infra.recovery_store import drop_uncommitted, size
+from infra.state_folder import lock
 from operators import metrics
 from operators.clock import now_ms
 from operators.rules import Rules
@@ -81,14 +82,14 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
 
 def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
     check_topics(settings)
+    recovery = recovery_store(settings)
     if not addresses:  # of several processes one may read the store already: the supervisor has done it
-        drop_uncommitted(recovery_store(settings))
+        drop_uncommitted(recovery)
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
-    recovery = recovery_store(settings)
     if process_id == 0:
-        metrics.RECOVERY_SIZE.set_function(lambda: recovery_size(recovery))
+        metrics.RECOVERY_SIZE.set_function(lambda: size(recovery))
     calm_collector()
     cli_main(
         flow,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 from bytewax.recovery import init_db_dir
@@ -14,7 +12,8 @@ from bytewax.recovery import init_db_dir
 from flows.intake import Intake, Policy
 from flows.pipeline import FLOW_ID, STEP_DEAD_LETTER_TOPIC, STEP_ESCALATION_TOPIC, STEP_KAFKA, Ends
 from flows.settings import PREFIX, Settings, SettingsError
-from infra.state_folder import HALF_MADE
+from infra import recovery_store as store_files
+from infra.state_folder import HALF_MADE, heartbeat, recovery
 from infra.store import connector
 from models.bundle import read_config
 from models.drift import Monitor
@@ -90,15 +89,15 @@ def recovery_store(settings: Settings) -> Path:
     It is created under a temporary name and renamed: processes that start together see a complete store or none, and a
     process that is killed here cannot leave a store that lacks partitions, which the engine could never open.
     """
-    folder = settings.state_dir / "recovery"
-    if not any(folder.glob("*.sqlite3")):
+    folder = recovery(settings.state_dir)
+    if not store_files.files(folder):
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=HALF_MADE, dir=settings.state_dir))
         init_db_dir(str(made), settings.recovery_partitions)
         try:
             made.rename(folder)
         except OSError:
-            if not any(folder.glob("*.sqlite3")):
+            if not store_files.files(folder):
                 raise
             shutil.rmtree(made)  # another process of the job was first
     return folder
@@ -115,13 +114,10 @@ def check_topics(settings: Settings) -> None:
         (STEP_ESCALATION_TOPIC, "ESCALATION_TOPIC"): {settings.escalation_topic},
         (STEP_DEAD_LETTER_TOPIC, "DEAD_LETTER_TOPIC"): {settings.dead_letter_topic},
     }
-    for path in sorted((settings.state_dir / "recovery").glob("*.sqlite3")):
-        with closing(sqlite3.connect(path)) as store:
-            for (step, variable), topics in named.items():
-                keys = store.execute("SELECT state_key FROM snaps WHERE step_id = ?", [f"{FLOW_ID}.{step}"])
-                gone = {split_part_key(key)[0] for (key,) in keys} - topics
-                if gone:
-                    raise SettingsError(_gone(sorted(gone), variable, settings.state_dir))
+    for (step, variable), topics in named.items():
+        parts = store_files.keys(recovery(settings.state_dir), f"{FLOW_ID}.{step}")
+        if gone := {split_part_key(part)[0] for part in parts} - topics:
+            raise SettingsError(_gone(sorted(gone), variable, settings.state_dir))
 
 
 def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
@@ -131,11 +127,6 @@ def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
         " again (a topic that gets no more records costs nothing), or drain and start with another"
         f" {PREFIX}STATE_DIR: all sessions then start anew, and {PREFIX}START says where reading begins"
     )
-
-
-def recovery_size(folder: Path) -> int:
-    """Return the bytes of a recovery store. Its rows are not counted: a second SQLite would undo the engine's locks."""
-    return sum(path.stat().st_size for path in folder.glob("*.sqlite3"))
 
 
 def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
@@ -163,7 +154,7 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
                 over_ms=max(GAP_MS.values()) + int(settings.allowed_lateness * 1000) + SECOND,
             ),
             stop=stop,
-            on_commit=heartbeat(settings).touch,
+            on_commit=heartbeat(settings.state_dir).touch,
             epochs=timers.epochs,
         ),
         store=make_store(settings, process_id=process_id),
@@ -174,9 +165,4 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
 
 def has_run(settings: Settings) -> bool:
     """Return whether an epoch was ever committed; then a partition without a snapshot is one that was added since."""
-    return heartbeat(settings).exists()
-
-
-def heartbeat(settings: Settings) -> Path:
-    """Return the file that is touched at each committed epoch; the supervisor's watchdog watches for its changes."""
-    return settings.state_dir / "committed"
+    return heartbeat(settings.state_dir).exists()

@@ -22,16 +22,12 @@ from typing import IO, Final
 import msgspec
 
 from flows.settings import Settings, SettingsError
+from infra import recovery_store
+from infra.exit_status import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION
 from infra.mortal import bound
-from infra.state_folder import FolderInUseError, drop_uncommitted, lock, prune, sweep
+from infra.state_folder import FolderInUseError, heartbeat, lock, recovery, sweep
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-WRONG_CONFIGURATION: Final = 2
-"""Exit status of a worker whose configuration is wrong, so that a restart cannot help."""
-NEEDS_MENDING: Final = 3
-"""Exit status of a worker to which Kafka denies a topic, records or the login. The worker has printed which."""
-TOO_MANY_REJECTS: Final = 4
-"""Exit status of a worker after too many rejects in a row: after a restart it would count from zero again."""
 NOT_AGAIN: Final = {
     WRONG_CONFIGURATION: "the configuration is wrong",
     TOO_MANY_REJECTS: "nothing was accepted for too long",
@@ -61,16 +57,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     backoff: float = 1.0
     """Pause before the first restart; it doubles with each restart until a run lasts longer than `HEALTHY_SECONDS`."""
     backoff_cap: float = 60.0
-
-    @property
-    def heartbeat(self) -> Path:
-        """Return the file that workers touch at each committed epoch (`flows.parts.heartbeat`)."""
-        return self.state_dir / "committed"
-
-    @property
-    def recovery(self) -> Path:
-        """Return the folder of the engine's recovery store (`flows.parts.recovery_store`)."""
-        return self.state_dir / "recovery"
 
 
 def log(message: str) -> None:
@@ -103,8 +89,8 @@ class Pulse:
         return f"the first epoch was not committed within {age:.0f} s of the start (UNDERTONE_START_TIMEOUT)"
 
     def _written(self) -> int:
-        heartbeat = self._plan.heartbeat
-        return heartbeat.stat().st_mtime_ns if heartbeat.exists() else 0
+        file = heartbeat(self._plan.state_dir)
+        return file.stat().st_mtime_ns if file.exists() else 0
 
 
 class Supervisor:
@@ -123,18 +109,22 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         with lock(self._plan.state_dir) as held:
             while True:
-                sweep(self._plan.state_dir)
-                if uncommitted := drop_uncommitted(self._plan.recovery):
-                    log(f"{uncommitted} snapshots of uncommitted epochs dropped from the recovery store")
-                dropped = prune(self._plan.recovery)
-                if dropped:
-                    log(f"{dropped} discarded keys pruned from the recovery store")
+                self._clean()
                 outcome = self._run_once(held)
                 if outcome is not None:
                     return outcome
                 if self._wait_out_pause():
                     log(f"ended without a drain: {CUT_SHORT}")
                     return 1
+
+    def _clean(self) -> None:
+        """Remove what killed workers left in the state folder, and what the engine never removes."""
+        sweep(self._plan.state_dir)
+        store = recovery(self._plan.state_dir)
+        if uncommitted := recovery_store.drop_uncommitted(store):
+            log(f"{uncommitted} snapshots of uncommitted epochs dropped from the recovery store")
+        if discarded := recovery_store.prune(store):
+            log(f"{discarded} discarded keys pruned from the recovery store")
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._signals += 1

@@ -8,33 +8,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import sqlite3
 import sys
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 
 import msgspec
 
 from flows.pipeline import FLOW_ID, STEP_CUSTOMER
 from flows.settings import Settings, SettingsError
+from infra.recovery_store import newest
+from infra.state_folder import recovery
 from operators import snapshots
 
 STEP = f"{FLOW_ID}.{STEP_CUSTOMER}"
-
-
-def newest(recovery: Path, customer_key: int) -> bytes | None:
-    """Return the newest snapshot of the customer; None if there is none or the state was discarded."""
-    found: list[tuple[int, bytes | None]] = []
-    for path in sorted(recovery.glob("*.sqlite3")):
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
-            found += store.execute(
-                "SELECT snap_epoch, ser_change FROM snaps WHERE step_id = ? AND state_key = ?",
-                (STEP, str(customer_key)),
-            )
-    _, change = max(found, default=(0, None), key=lambda row: row[0])
-    return None if change is None else bytes(pickle.loads(change))  # noqa: S301 - the job's own file
 
 
 def named(value: object) -> object:
@@ -53,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("customer_key", type=lambda text: int(text, 16), help="16 hex digits, as in escalations")
     key = parser.parse_args(argv).customer_key
     try:
-        blob = newest(Settings.from_env(os.environ).state_dir / "recovery", key)
+        blob = newest(recovery(Settings.from_env(os.environ).state_dir), STEP, str(key))
     except (SettingsError, sqlite3.Error) as error:
         print(f"infra.show_state: {error}", file=sys.stderr)
         return 2

@@ -1,20 +1,26 @@
-"""The state folder of a job: lock it, and rid its recovery store of what the engine should not or need not read."""
+"""The state folder of a job: what is in it, its locks, and what a killed process leaves there."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
-import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from itertools import chain
 from pathlib import Path
 from typing import IO, Final
 
 HALF_MADE: Final = ".recovery-being-made-"
 """Prefix of the folder name of a recovery store that is being created: no operator would name a backup like this."""
+
+
+def heartbeat(state_dir: Path) -> Path:
+    """Return the file that workers touch at each committed epoch; the supervisor's watchdog watches for its changes."""
+    return state_dir / "committed"
+
+
+def recovery(state_dir: Path) -> Path:
+    """Return the folder of the engine's recovery store."""
+    return state_dir / "recovery"
 
 
 class FolderInUseError(RuntimeError):
@@ -61,49 +67,3 @@ def sweep(state_dir: Path) -> None:
     """Remove incomplete recovery stores, whose process was killed while creating them. Call while no worker runs."""
     for half_made in state_dir.glob(f"{HALF_MADE}*"):
         shutil.rmtree(half_made)
-
-
-def drop_uncommitted(recovery: Path) -> int:
-    """Delete the snapshots of epochs that were not committed. Call while no worker runs; returns how many there were.
-
-    The engine leaves them behind when a job dies between the snapshots of an epoch and its commit. The next execution
-    begins with the same epoch number and overwrites only the keys that it meets in that epoch, which may end earlier
-    than it did before. The execution after that would take what is left for committed state, and the records that it
-    replays for repeats.
-    """
-    with ExitStack() as opened:
-        stores = [opened.enter_context(closing(sqlite3.connect(path))) for path in sorted(recovery.glob("*.sqlite3"))]
-        resume = _resume_epoch(stores)
-        dropped = 0
-        for store in stores:
-            with store:
-                dropped += store.execute("DELETE FROM snaps WHERE snap_epoch >= ?", [resume]).rowcount
-    return dropped
-
-
-def _resume_epoch(stores: Sequence[sqlite3.Connection]) -> int:
-    """Return the epoch that the engine will begin with: the earliest frontier of the last execution's workers."""
-    executions = chain.from_iterable(
-        store.execute("SELECT ex_num, worker_count, resume_epoch FROM exs") for store in stores
-    )
-    last, workers, begun = max(executions, default=(0, 0, 1))
-    reached = dict.fromkeys(range(workers), begun)
-    for store in stores:
-        reached |= store.execute("SELECT worker_index, worker_frontier FROM fronts WHERE ex_num = ?", [last])
-    return min(reached.values(), default=begun)
-
-
-def prune(recovery: Path) -> int:
-    """Delete the rows of keys whose state was discarded, which the engine never deletes. Call while no worker runs.
-
-    Returns the number of deleted rows. A row is deleted only if it is the only one of its key, so that a resume from
-    any epoch gives the same states as before.
-    """
-    dropped = 0
-    for path in sorted(recovery.glob("*.sqlite3")):
-        with closing(sqlite3.connect(path)) as store, store:
-            dropped += store.execute(
-                "DELETE FROM snaps WHERE ser_change IS NULL AND (step_id, state_key) IN"
-                " (SELECT step_id, state_key FROM snaps GROUP BY step_id, state_key HAVING count(*) = 1)"
-            ).rowcount
-    return dropped

@@ -12,6 +12,7 @@ from bytewax.errors import BytewaxRuntimeError
 
 from flows import ending
 from flows.settings import SettingsError
+from infra.exit_status import FAILED, NEEDS_MENDING, WRONG_CONFIGURATION
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.last_words import kept
 from operators.rejects import TooManyRejectsError
@@ -82,7 +83,7 @@ def test_a_message_of_a_library_that_quotes_a_customer_is_not_printed(
                 raise
             raise StoreError("2 rows") from error
 
-    assert ending.status("job", step) == ending.FAILED
+    assert ending.status("job", step) == FAILED
     told = "StoreError: 2 rows" if wrapped else f"ValueError in {__name__}.step"
     assert capsys.readouterr().err == f"job stopped: {told}\n"
 
@@ -102,9 +103,9 @@ def test_the_cause_is_one_line_wherever_the_engine_meets_it(place: str) -> None:
     told = [] if error is None else [f"job stopped: {type(error).__name__}: {error}"]
     assert [line for line in done.stderr.splitlines() if line.startswith("job")] == told
     assert "Traceback" not in done.stderr
-    expected = ending.NEEDS_MENDING if place.startswith("source") else ending.FAILED
+    expected = NEEDS_MENDING if place.startswith("source") else FAILED
     if place == "keyed.build":  # a snapshot of a newer version: the same at each start
-        expected = ending.WRONG_CONFIGURATION
+        expected = WRONG_CONFIGURATION
     assert done.returncode == (0 if error is None else expected)
 
 
@@ -122,7 +123,7 @@ def test_a_cause_that_the_engine_lost_is_remembered(capsys: pytest.CaptureFixtur
                 step()
         raise PanicException("Send thread panic")
 
-    assert ending.status("job", lambda: run(by_us=True)) == ending.WRONG_CONFIGURATION
+    assert ending.status("job", lambda: run(by_us=True)) == WRONG_CONFIGURATION
     assert capsys.readouterr().err == "job stopped: KafkaSettingsError: no login\n"
-    assert ending.status("job", lambda: run(by_us=False)) == ending.FAILED
+    assert ending.status("job", lambda: run(by_us=False)) == FAILED
     assert capsys.readouterr().err.startswith("job stopped: EngineError: another process of the job has ended")

@@ -27,14 +27,6 @@ def test_it_is_made_once(tmp_path: Path) -> None:
     assert (made / "mark").exists()
 
 
-def test_its_size_is_that_of_its_files(tmp_path: Path) -> None:
-    made = parts.recovery_store(Settings(state_dir=tmp_path, recovery_partitions=3))
-    empty = parts.recovery_size(made)
-    with (made / WHOLE[0]).open("ab") as more:
-        more.write(b"x" * 1000)
-    assert parts.recovery_size(made) == empty + 1000 > 1000
-
-
 def test_two_processes_that_start_together_share_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(state_dir=tmp_path, recovery_partitions=3)
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import bytewax.operators as op
 import pytest
-from bytewax.dataflow import Dataflow
-from bytewax.recovery import RecoveryConfig, init_db_dir
-from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows import ending, parts
+from flows import parts
 from flows.settings import Settings
-from infra.launch import NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CONFIGURATION, Plan, Pulse, check, main, worker_command
-from infra.state_folder import HALF_MADE, FolderInUseError, drop_uncommitted, lock, prune, sweep
+from infra.launch import Plan, Pulse, check, main, worker_command
+from infra.state_folder import HALF_MADE, FolderInUseError, heartbeat, lock, sweep
 from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,10 +161,10 @@ def test_a_clock_that_is_set_neither_blinds_the_watchdog_nor_lets_it_bite(
     pulse = Pulse(plan)
     for second in (10, 20):
         now += 10
-        plan.heartbeat.touch()
-        os.utime(plan.heartbeat, (second, second))
+        heartbeat(tmp_path).touch()
+        os.utime(heartbeat(tmp_path), (second, second))
         assert pulse.stopped() is None
-    os.utime(plan.heartbeat, (9000 + jump, 9000 + jump))
+    os.utime(heartbeat(tmp_path), (9000 + jump, 9000 + jump))
     now += 10
     assert pulse.stopped() is None
     now += 61
@@ -242,84 +236,12 @@ def test_an_empty_secret_is_a_wrong_configuration_and_not_a_crash_that_is_tried_
     assert "infra.launch: UNDERTONE_CUSTOMER_SECRET needs 16 characters or more" in capsys.readouterr().err
 
 
-def test_workers_and_supervisor_agree_on_what_a_status_means() -> None:
-    theirs = (ending.WRONG_CONFIGURATION, ending.NEEDS_MENDING, ending.TOO_MANY_REJECTS)
-    assert theirs == (WRONG_CONFIGURATION, NEEDS_MENDING, TOO_MANY_REJECTS)
-
-
-def test_workers_and_supervisor_agree_on_files_and_addresses(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, processes=2, base_port=3000)
-    plan = Plan(processes=2, state_dir=tmp_path)
-    assert plan.heartbeat == parts.heartbeat(settings)
-    assert plan.recovery == parts.recovery_store(settings)
+def test_each_worker_is_told_the_addresses_of_all() -> None:
+    settings = Settings(processes=2, base_port=3000)
     assert worker_command(settings)(0)[1:] == [
         "-m", "flows.live", "--process-id", "0", "--addresses", "127.0.0.1:3000;127.0.0.1:3001",
     ]  # fmt: skip
     assert worker_command(Settings())(0)[1:] == ["-m", "flows.live", "--process-id", "0"]
-
-
-class _UntilSilent(op.StatefulBatchLogic[int, int, int]):
-    """Adds up a key's numbers; zero makes it forget the key."""
-
-    def __init__(self, total: int | None) -> None:
-        self.total = total or 0
-
-    def on_batch(self, values: list[int]) -> tuple[list[int], bool]:
-        self.total += sum(values)
-        return [self.total], values[-1] == 0
-
-    def snapshot(self) -> int:
-        return self.total
-
-
-def test_pruning_forgets_discarded_keys_and_nothing_else(tmp_path: Path) -> None:
-    init_db_dir(tmp_path, 1)
-    given = [(f"gone-{n}", n) for n in range(5)] + [("kept", 7)] + [(f"gone-{n}", 0) for n in range(5)] + [("kept", 1)]
-    sums: list[tuple[str, int]] = []
-    source: TestingSource[Any] = TestingSource([*given, TestingSource.EOF(), ("kept", 2), ("gone-1", 3)], batch_size=1)
-    flow = Dataflow("sums")
-    keyed = op.stateful_batch("sum", op.input("in", flow, source), _UntilSilent)
-    op.output("out", keyed, TestingSink(sums))
-    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
-    assert prune(tmp_path) == 5
-    assert prune(tmp_path) == 0
-    assert stored_keys(tmp_path) == {"kept"}
-    sums.clear()
-    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
-    assert sums == [("kept", 10), ("gone-1", 3)]
-
-
-@pytest.mark.parametrize(("dropped", "total"), [(True, 1), (False, 101)], ids=["dropped", "as the engine leaves it"])
-def test_a_snapshot_of_an_epoch_that_was_not_committed_is_never_read(tmp_path: Path, dropped: bool, total: int) -> None:
-    """It was left by a job that died before the commit; `late` was not met again in the epoch of the same number."""
-    init_db_dir(tmp_path, 2)
-    sums: list[tuple[str, int]] = []
-    given = [("early", 1), TestingSource.EOF(), ("early", 1), TestingSource.EOF(), ("late", 1)]
-    flow = Dataflow("sums")
-    source: TestingSource[Any] = TestingSource(given, batch_size=1)
-    op.output("out", op.stateful_batch("sum", op.input("in", flow, source), _UntilSilent), TestingSink(sums))
-
-    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
-    with closing(sqlite3.connect(tmp_path / "part-1.sqlite3")) as store, store:
-        left_behind = ("sums.sum", "late", _next_epoch(tmp_path), pickle.dumps(100))
-        store.execute("INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", left_behind)
-    if dropped:
-        assert drop_uncommitted(tmp_path) == 1
-        assert drop_uncommitted(tmp_path) == 0
-    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
-    run_main(flow, recovery_config=RecoveryConfig(str(tmp_path)))
-
-    assert sums == [("early", 1), ("early", 2), ("late", total)]
-
-
-def _next_epoch(folder: Path) -> int:
-    """The epoch that the engine goes on with: one worker's frontier."""
-    frontiers: list[tuple[int]] = []
-    for path in folder.glob("*.sqlite3"):
-        with closing(sqlite3.connect(path)) as store:
-            frontiers += store.execute("SELECT worker_frontier FROM fronts")
-    ((frontier,),) = frontiers
-    return int(frontier)
 
 
 def test_half_made_recovery_stores_are_swept_away(tmp_path: Path) -> None:
@@ -339,11 +261,3 @@ def test_a_backup_beside_the_recovery_store_is_left_alone(tmp_path: Path) -> Non
     sweep(tmp_path)
     assert (tmp_path / "recovery-2026-11-01.tar.gz").exists()
     assert len(list((tmp_path / "recovery-2026-11-01").iterdir())) >= 2
-
-
-def stored_keys(folder: Path) -> set[str]:
-    found: set[str] = set()
-    for path in folder.glob("*.sqlite3"):
-        with closing(sqlite3.connect(path)) as store:
-            found |= {key for (key,) in store.execute("SELECT state_key FROM snaps WHERE step_id = 'sums.sum'")}
-    return found

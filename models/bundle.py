@@ -6,7 +6,7 @@ sha256 in its `manifest.json`; the commands and the job refuse a bundle without 
   tokenizer.json    as the library `tokenizers` writes it
   model.onnx        inputs input_ids, attention_mask and optionally token_type_ids: int64 [texts, tokens];
                     outputs sentiment [texts, 3] and emotions [texts, 7]: logits in the order of `models/labels.py`
-  calibration.json  temperatures, tag fits and thresholds; begin with a copy of the shipped ones and `models.calibrate`
+  calibration.json  temperatures, tag fits, thresholds, costs; begin with a copy of the shipped and `models.calibrate`
   drift.json        optional: the reference distributions of `models.drift`
 
 Exit status: 0; 2 wrong arguments, a file is missing or `config.json` is wrong (the reason is on standard error).

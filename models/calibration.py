@@ -4,6 +4,10 @@ Sentiment has one temperature per channel. Each tag has one scale and offset (Pl
 threshold at which its flags reach a stated precision. The model abstains on the least certain tenth of a channel's
 messages, and on messages without evidence (fewer than `min_letters` letters; an emoji counts as the words of its name).
 A channel's fit is drawn towards the global fit: with n rows, its own share is n / (n + `SHRINK_ROWS`).
+
+The label is the one that costs least on average, as a rule but not always the most probable: to take anger for praise
+costs more than to miss either, so a message of which both are likely is called neutral (Elkan 2001, The foundations of
+cost-sensitive learning). The costs are decided, not fitted.
 """
 
 import hashlib
@@ -37,6 +41,33 @@ class TagFit(msgspec.Struct, frozen=True):
     thresholds: dict[str, float]
 
 
+class Costs(msgspec.Struct, frozen=True):
+    """What a wrong label costs; to hear a feeling where there is none costs 1. With all at 1 the most probable wins.
+
+    >>> Costs(missed_negative=2.0, wrong_sign=3.0).matrix().tolist()
+    [[0.0, 2.0, 6.0], [1.0, 0.0, 1.0], [3.0, 1.0, 0.0]]
+    """
+
+    missed_negative: float = 1.0
+    missed_positive: float = 1.0
+    wrong_sign: float = 1.0
+    """How many times as much as to miss a feeling it costs to take it for its opposite."""
+
+    def matrix(self) -> Floats:
+        """[3, 3] costs by true sentiment and label, both in the order negative, neutral, positive."""
+        negative, positive = self.missed_negative, self.missed_positive
+        return np.array(
+            [[0, negative, negative * self.wrong_sign], [1, 0, 1], [positive * self.wrong_sign, positive, 0]], float
+        )
+
+
+COSTS = {
+    GLOBAL: Costs(wrong_sign=3.0),
+    "social": Costs(missed_negative=3.0, missed_positive=1.5, wrong_sign=3.0),
+}
+"""Costs of the bundles that we make. On social channels most posts are neutral and a complaint is the rare find."""
+
+
 class Calibration(msgspec.Struct, frozen=True):
     """What `calibration.json` holds."""
 
@@ -48,6 +79,8 @@ class Calibration(msgspec.Struct, frozen=True):
     """Largest sentiment probability under which a message is 'unsure', by channel."""
     precision: float
     """Share of right flags for which the thresholds were chosen."""
+    costs: dict[str, Costs] = {}
+    """By channel, and `global` for the other channels; without either, each error costs 1."""
     min_letters: int = 2
     rows: dict[str, int] = {}
     """Labelled rows behind the fit, by channel."""
@@ -216,9 +249,17 @@ def _abstentions(rows: LabelledLogits, temperature: Mapping[str, float], share: 
 
 
 def fit(
-    rows: LabelledLogits, *, precision: float = 0.7, abstain_share: float = 0.1, prior: Calibration | None = None
+    rows: LabelledLogits,
+    *,
+    precision: float = 0.7,
+    abstain_share: float = 0.1,
+    costs: Mapping[str, Costs] = COSTS,
+    prior: Calibration | None = None,
 ) -> Calibration:
-    """Fit all parts; with a `prior`, shrink towards it, because an organisation has few labels of its own at first."""
+    """Fit all parts; with a `prior`, shrink towards it, because an organisation has few labels of its own at first.
+
+    The costs of a prior are kept.
+    """
     temperature = _temperatures(rows, prior.temperature if prior else None)
     tags = {
         tag: _tag_fit(rows, index, precision, prior.tags.get(tag) if prior else None) for index, tag in enumerate(TAGS)
@@ -238,6 +279,7 @@ def fit(
         tags=tags,
         abstain_below=limits,
         precision=precision,
+        costs=prior.costs if prior else dict(costs),
         min_letters=prior.min_letters if prior else 2,
         rows={channel: int((names == channel).sum()) for channel in CHANNELS},
     )
@@ -270,10 +312,16 @@ def _wrong(calibration: Calibration) -> Iterator[str]:
         *((f"thresholds of {tag} lack", one.thresholds, (GLOBAL, *CHANNELS)) for tag, one in fits.items()),
     ]
     yield from (f"{what} {name}" for what, there, names in listed for name in names if name not in there)
-    # Both are divisors (the scale in `_moved`): 0 fails, and a negative value reverses the order of the labels.
-    divisors = {f"temperature of {name}": value for name, value in calibration.temperature.items()}
-    divisors |= {f"scale of {tag}": one.scale for tag, one in fits.items()}
-    yield from (f"{what} is {value}; it must be above 0" for what, value in divisors.items() if not value > 0)
+    everywhere = (GLOBAL, *CHANNELS)
+    yield from (
+        f"costs name {where}; known are {', '.join(everywhere)}" for where in calibration.costs.keys() - everywhere
+    )
+    # Temperature and scale (in `_moved`) are divisors: 0 fails, and a negative value reverses the order of the labels.
+    positive = {f"temperature of {name}": value for name, value in calibration.temperature.items()}
+    positive |= {f"scale of {tag}": one.scale for tag, one in fits.items()}
+    for where, costs in calibration.costs.items():
+        positive |= {f"{name} of {where}": value for name, value in msgspec.structs.asdict(costs).items()}
+    yield from (f"{what} is {value}; it must be above 0" for what, value in positive.items() if not value > 0)
 
 
 def stamped(calibration: Calibration) -> Calibration:
@@ -298,9 +346,10 @@ def identity() -> Calibration:
 
 
 class Applied(NamedTuple):
-    """Calibrated probabilities, flags, and whether the model is unsure; one row per message."""
+    """Calibrated probabilities, labels, flags, and whether the model is unsure; one row per message."""
 
     p: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.intp]
     tags: npt.NDArray[np.float32]
     flagged: Bools
     unsure: Bools
@@ -318,13 +367,22 @@ class Calibrator:
         self.scale = np.array([one.scale for one in fits], np.float32)
         self.offset = np.array([one.offset for one in fits], np.float32)
         self.thresholds = np.array([[one.thresholds[name] for one in fits] for name in names], np.float32)
+        usual = calibration.costs.get(GLOBAL, Costs())
+        self.costs = np.stack([calibration.costs.get(name, usual).matrix() for name in names])
 
     def apply(self, sentiment_logits: Floats, tag_logits: Floats, channels: Sequence[str]) -> Applied:
         """Calibrate a batch; probabilities are rounded to 1e-4 before they are compared with thresholds."""
         where = np.array([self.rows.get(channel, 0) for channel in channels], np.intp)
         p = np.round(softmax(sentiment_logits / self.temperature[where, None]), 4).astype(np.float32)
         tags = np.round(sigmoid(tag_logits * self.scale + self.offset), 4).astype(np.float32)
-        return Applied(p, tags, tags >= self.thresholds[where], p.max(axis=1, initial=0.0) < self.limits[where])
+        unsure = p.max(axis=1, initial=0.0) < self.limits[where]
+        return Applied(p, self._labels(p, where), tags, tags >= self.thresholds[where], unsure)
+
+    def _labels(self, p: npt.NDArray[np.float32], where: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """[n] label of least expected cost; rounded, so that a tie does not depend on what else is in the batch."""
+        expected = (p[:, :, None].astype(np.float64) * self.costs[where]).sum(axis=1)
+        labels: npt.NDArray[np.intp] = expected.round(6).argmin(axis=1)
+        return labels
 
 
 def expected_error(probabilities: Floats, truths: npt.NDArray[np.int64], bins: int = 15) -> float:

@@ -98,9 +98,8 @@ def judge(paths: Sequence[Path], scorer: Scorer, *, held_out: bool = False) -> J
     return judged
 
 
-def sentiment_block(p: Any, abstained: Any, truths: Any) -> Block:
-    """Measures of the sentiment of some rows; `p` [n, 3], `truths` [n] without unknowns."""
-    labels = p.argmax(axis=1)
+def sentiment_block(p: Any, labels: Any, abstained: Any, truths: Any) -> Block:
+    """Measures of the sentiment of some rows; `p` [n, 3], the others [n], `truths` without unknowns."""
     right = labels == truths
     kept = ~abstained
     wrong_sign = ((labels == 0) & (truths == 2)) | ((labels == 2) & (truths == 0))
@@ -143,6 +142,7 @@ def summarise(judged: Judged) -> Block:
     if not judged.scores:
         return report
     p = np.concatenate([scores.p for scores in judged.scores])
+    labels = np.concatenate([scores.labels for scores in judged.scores])
     abstained = np.concatenate([scores.abstained for scores in judged.scores])
     tag_scores = np.concatenate([scores.tags for scores in judged.scores])
     flags = np.concatenate([scores.flagged for scores in judged.scores])
@@ -152,7 +152,9 @@ def summarise(judged: Judged) -> Block:
         mine = (names == channel) | (channel == "all")
         known = mine & (truths >= 0)
         if known.any():
-            report["channels"][channel or "none"] = sentiment_block(p[known], abstained[known], truths[known])
+            report["channels"][channel or "none"] = sentiment_block(
+                p[known], labels[known], abstained[known], truths[known]
+            )
         of_tags = _tag_blocks(tag_scores[mine], flags[mine], tags[mine])
         if channel == "all":
             report["tags"] = of_tags

@@ -77,14 +77,15 @@ class Repeats:
 
 
 def _rows(scores: Scores) -> Iterator[Row]:
-    fields = (scores.p, scores.tags, scores.flagged, scores.abstained, scores.tokens)
+    fields = (scores.p, scores.labels, scores.tags, scores.flagged, scores.abstained, scores.tokens)
     return zip(*(field.tolist() for field in fields), strict=True)
 
 
 def _scores(rows: Sequence[Row]) -> Scores:
-    p, tags, flagged, abstained, tokens = zip(*rows, strict=True)
+    p, labels, tags, flagged, abstained, tokens = zip(*rows, strict=True)
     return Scores(
         np.array(p, np.float32),
+        np.array(labels, np.intp),
         np.array(tags, np.float32),
         np.array(flagged, bool),
         np.array(abstained, bool),

@@ -4,12 +4,15 @@ Writes `evaluation.json` and `drift.json` into the bundle and the result tables 
 are cross-fitted: the held-out rows are cut in two by scenario, each half is calibrated on the other, and both are then
 measured together; the calibration that ships uses both. Speed is CPU time of one thread, so a busy machine changes it
 little.
+
+Exit status: 0; 2 wrong arguments or bundle (the reason is on standard error).
 """
 
 import argparse
 import os
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,8 +23,8 @@ import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from models.baseline import vader
-from models.bundle import DEFAULT, Config, verify, write_manifest
-from models.calibration import Applied, Calibrator, LabelledLogits, expected_error, fit
+from models.bundle import DEFAULT, BundleError, Config, verify, write_manifest
+from models.calibration import Applied, Calibrator, Costs, LabelledLogits, expected_error, fit
 from models.card import results, update_card
 from models.drift import Window, save
 from models.evaluate import Block, sentiment_block, tag_block
@@ -36,20 +39,24 @@ from models.unseen import measure
 
 SPEED_TEXTS = 512
 TASK_TALK = frozenset({"banking77", "nlupp"})
+MOST_PROBABLE: dict[str, Costs] = {}
+"""Costs under which the label is the most probable one."""
 LEAST_POSITIVES = 5
 """A tag with fewer positives in a group is not reported for it."""
 
 
-def cross_fitted(rows: LabelledLogits, examples: Sequence[Example], precision: float) -> Applied:
+def cross_fitted(
+    rows: LabelledLogits, examples: Sequence[Example], precision: float, costs: Mapping[str, Costs]
+) -> Applied:
     """Calibrated outputs of all rows; each half is calibrated by a fit of the other half."""
     halves = np.array([half(example) for example in examples])
     parts: dict[int, Applied] = {}
     for side in (0, 1):
-        fitted = fit(take(rows, np.flatnonzero(halves != side).tolist()), precision=precision)
+        fitted = fit(take(rows, np.flatnonzero(halves != side).tolist()), precision=precision, costs=costs)
         mine = take(rows, np.flatnonzero(halves == side).tolist())
         parts[side] = Calibrator(fitted).apply(mine.sentiment_logits, mine.tag_logits, mine.channels)
     joined = []
-    for place in range(4):
+    for place in range(len(Applied._fields)):
         shape = (len(examples), *parts[0][place].shape[1:])
         whole = np.zeros(shape, parts[0][place].dtype)
         for side in (0, 1):
@@ -76,7 +83,9 @@ def sentiment_results(applied: Applied, examples: Sequence[Example]) -> Block:
         for name in sorted(names):
             chosen = (truths >= 0) & ((values == name) | (name == "all"))
             if chosen.any():
-                block = sentiment_block(applied.p[chosen], applied.unsure[chosen], truths[chosen])
+                block = sentiment_block(
+                    applied.p[chosen], applied.labels[chosen], applied.unsure[chosen], truths[chosen]
+                )
                 block["calibration_error_by_chance"] = noise_floor(applied.p[chosen])
                 found[kind][name] = block
     return found
@@ -108,7 +117,7 @@ def task_talk(applied: Applied, examples: Sequence[Example]) -> Block:
     These are customers' texts that are labelled neutral and carry no tag; survey answers are verdicts, not task talk.
     """
     bad = [TAGS.index(tag) for tag in NEGATIVE_TAGS]
-    alarmed = (applied.p.argmax(axis=1) == 0) | applied.flagged[:, bad].any(axis=1)
+    alarmed = (applied.labels == 0) | applied.flagged[:, bad].any(axis=1)
     found: Block = {}
     for name, sources in (("shared", TASK_TALK), ("corpus", {"corpus"})):
         chosen = np.array([e.source in sources and _is_task_talk(e) for e in examples])
@@ -190,9 +199,11 @@ def write_drift(bundle: Path, scorer: OnnxScorer, applied: Applied, examples: Se
     save(bundle, windows)
 
 
-def judge_student(scorer: OnnxScorer, examples: Sequence[Example], precision: float) -> tuple[Applied, Block]:
+def judge(
+    scorer: OnnxScorer, rows: LabelledLogits, examples: Sequence[Example], costs: Mapping[str, Costs]
+) -> tuple[Applied, Block]:
     """Calibrated outputs and results of one student on all held-out rows."""
-    applied = cross_fitted(logits_of(scorer, examples), examples, precision)
+    applied = cross_fitted(rows, examples, scorer.calibration.precision, costs)
     bare = np.array([lacks_evidence(e.text, scorer.calibration.min_letters) for e in examples], bool)
     applied = applied._replace(unsure=applied.unsure | bare)
     results = {
@@ -203,28 +214,55 @@ def judge_student(scorer: OnnxScorer, examples: Sequence[Example], precision: fl
     return applied, results
 
 
-def report(data: Path, bundle: Path, checkpoints: Sequence[Path]) -> Block:
-    """Measure the bundle and the smaller student; write `evaluation.json`, `drift.json` and the card's tables."""
-    examples = read_all(data)
+def of_students(shipped: OnnxScorer, checkpoints: Sequence[Path], examples: Sequence[Example]) -> Block:
+    """Results of the smaller student, labelled by the most probable, and the speed of all."""
     held_out = [example for example in examples if example.part == "dev"]
-    shipped = OnnxScorer.load(bundle)
-    precision = shipped.calibration.precision
-    applied, results = judge_student(shipped, held_out, precision)
     weights = weights_of(checkpoints)
     student, _ = small_model(weights, 3, "exit", [e for e in examples if e.part == "train"])
-    small = scorer_of(student, shipped.config)
-    _, small_results = judge_student(small, held_out, precision)
+    small = scorer_of(student, shipped.config, shipped.calibration)
+    _, results = judge(small, logits_of(small, held_out), held_out, MOST_PROBABLE)
+    return {
+        "exit_student": results,
+        "speed": speed(shipped, small, plain_int8(weights, shipped.config), _speed_texts(held_out)),
+    }
+
+
+def kept(bundle: Path, shipped: OnnxScorer) -> Block:
+    """Return what `of_students` measured before, from the bundle's `evaluation.json`.
+
+    Raises:
+        BundleError: it was measured on other weights, or never.
+    """
+    path = bundle / "evaluation.json"
+    before: Block = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
+    if before.get("model_version") != shipped.model_version:
+        raise BundleError(f"{path}: has no figures of the students for {shipped.model_version}; name its --checkpoint")
+    return {name: before[name] for name in ("exit_student", "speed")}
+
+
+def report(data: Path, bundle: Path, checkpoints: Sequence[Path] | None) -> Block:
+    """Measure the bundle and the smaller student; write `evaluation.json`, `drift.json` and the card's tables.
+
+    Without checkpoints, the figures that need them are kept from the last report of the same weights.
+    """
+    shipped = OnnxScorer.load(bundle)
+    students = None if checkpoints else kept(bundle, shipped)
+    examples = read_all(data)
+    held_out = [example for example in examples if example.part == "dev"]
+    rows = logits_of(shipped, held_out)
+    applied, results = judge(shipped, rows, held_out, shipped.calibration.costs)
+    _, most_probable = judge(shipped, rows, held_out, MOST_PROBABLE)
     made: Block = {
         "model_version": shipped.model_version,
         "calibration_version": shipped.calibration_version,
-        "precision_target": precision,
+        "precision_target": shipped.calibration.precision,
         **results,
-        "exit_student": small_results,
+        **(students or of_students(shipped, checkpoints or [], examples)),
+        "most_probable": {**most_probable, "unseen": measure(shipped, most_probable=True)},
         "vader": vader(held_out),
         "unseen": measure(shipped),
         "agreement_with_float": verify(bundle).made["proof"],
         "bundle_bytes": sum((bundle / name).stat().st_size for name in verify(bundle).files),
-        "speed": speed(shipped, small, plain_int8(weights, shipped.config), _speed_texts(held_out)),
     }
     write_drift(bundle, shipped, applied, held_out)
     content = msgspec.json.format(msgspec.json.encode(made, order="sorted"), indent=1)
@@ -234,21 +272,29 @@ def report(data: Path, bundle: Path, checkpoints: Sequence[Path]) -> Block:
     return made
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m models.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shared = os.environ.get("UNDERTONE_TRAINING_DATA")
     parser.add_argument("--data", type=Path, default=shared, help="folder of the sets")
     parser.add_argument("--bundle", type=Path, default=DEFAULT, help="folder of the bundle")
+    parser.add_argument(
+        "--bundle-only", action="store_true", help="keep the figures that need checkpoints: smaller student and speed"
+    )
     add_checkpoints(parser)
     given = parser.parse_args(arguments)
     if given.data is None:
         parser.error("say where the data is: --data FOLDER or UNDERTONE_TRAINING_DATA")
-    made = report(Path(given.data), given.bundle, given.checkpoint)
+    try:
+        made = report(Path(given.data), given.bundle, None if given.bundle_only else given.checkpoint)
+    except BundleError as error:
+        print(f"models.report: {error}", file=sys.stderr)
+        return 2
     print(results(made))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,8 @@ with any other name, null or no channel gets the fit for all channels. Every oth
 keep their order. These fields are added, and replace fields of the same name:
   p_negative p_neutral p_positive   calibrated, sum 1
   score                             p_positive - p_negative
-  label                             the most probable of the three
+  label                             negative, neutral or positive: the least costly on average (`costs` of
+                                    calibration.json), which as a rule is the most probable
   emotions                          {tag: calibrated probability}
   flags                             tags whose probability reaches the threshold of the row's channel
   abstained                         true: too unsure, or the text too short, to be shown as a judgement
@@ -81,7 +82,7 @@ def _fields(row: Row, scores: Scores, place: int) -> Row:
     return {
         **{f"p_{name}": value for name, value in zip(SENTIMENTS, p, strict=True)},
         "score": round(p[2] - p[0], 4),
-        "label": SENTIMENTS[int(scores.p[place].argmax())],
+        "label": SENTIMENTS[int(scores.labels[place])],
         "emotions": dict(zip(TAGS, tags, strict=True)),
         "flags": [tag for tag, flagged in zip(TAGS, scores.flagged[place], strict=True) if customer and flagged],
         "abstained": bool(scores.abstained[place]),

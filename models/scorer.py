@@ -38,6 +38,8 @@ class Scores:
 
     p: npt.NDArray[np.float32]
     """[n, 3] calibrated probabilities in the order of `SENTIMENTS`."""
+    labels: npt.NDArray[np.intp]
+    """[n] place in `SENTIMENTS` of the label that costs least on average (`models.calibration.Costs`)."""
     tags: npt.NDArray[np.float32]
     """[n, 7] calibrated probability of each of the scorer's `tags`."""
     flagged: npt.NDArray[np.bool_]
@@ -248,7 +250,7 @@ class OnnxScorer:
         least = self.calibration.min_letters
         bare = np.array([lacks_evidence(text, least) for text in cleaned], bool)
         tokens = np.array([len(ids) for ids in encodings.ids], np.int32)
-        return Scores(applied.p, applied.tags, applied.flagged, applied.unsure | bare, tokens)
+        return Scores(applied.p, applied.labels, applied.tags, applied.flagged, applied.unsure | bare, tokens)
 
 
 def open_session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -317,7 +319,7 @@ class FakeScorer:
             tokens[row] = min(len(words) + 2, 128)
         applied = self._calibrator.apply(2 * sentiment, tags, channels)
         bare = np.array([lacks_evidence(text, 2) for text in cleaned], bool)
-        return Scores(applied.p, applied.tags, applied.flagged, applied.unsure | bare, tokens)
+        return Scores(applied.p, applied.labels, applied.tags, applied.flagged, applied.unsure | bare, tokens)
 
 
 def _count(words: Sequence[str], listed: frozenset[str]) -> int:

@@ -21,11 +21,15 @@ def read_unseen() -> list[Example]:
     return [replace(example, source="unseen", part="unseen") for example in read_corpus(UNSEEN)]
 
 
-def measure(scorer: Scorer) -> Block:
-    """Measures of the sentiment by a scorer; the rows' tags are not measured, they only say what a row is about."""
+def measure(scorer: Scorer, *, most_probable: bool = False) -> Block:
+    """Measures of the sentiment by a scorer, or of the most probable labels instead of its own.
+
+    The rows' tags are not measured; they only say what a row is about.
+    """
     rows = read_unseen()
     scores = scorer.score([one.text for one in rows], [one.channel for one in rows])
     truths = np.array([one.sentiment for one in rows])
-    block = sentiment_block(scores.p, scores.abstained, truths)
-    wrong_sign = int((np.abs(scores.p.argmax(axis=1) - truths) == 2).sum())
+    labels = scores.p.argmax(axis=1) if most_probable else scores.labels
+    block = sentiment_block(scores.p, labels, scores.abstained, truths)
+    wrong_sign = int((np.abs(labels - truths) == 2).sum())
     return {**block, "wrong_sign_interval": wilson(wrong_sign, len(rows))}

@@ -149,7 +149,7 @@ def _assemble(
     flags = np.where(customer, scores.flagged @ _BITS, 0)
     polarity = (p[:, 2] - p[:, 0]).round(4)
     intensity = (1.0 - p[:, 1]).round(4)
-    columns = (*p.T, polarity, intensity, confidences, p.argmax(axis=1), unsure, weights, tags, flags)
+    columns = (*p.T, polarity, intensity, confidences, scores.labels, unsure, weights, tags, flags)
     return [
         Scored(
             utterance=utterance,
@@ -159,7 +159,7 @@ def _assemble(
             score=score,
             intensity=strength,
             confidence=confidence,
-            label=LABELS[top],
+            label=LABELS[label],
             abstained=abstained,
             weight=weight,
             tags=tuple(of_tags),
@@ -175,7 +175,7 @@ def _assemble(
             score,
             strength,
             confidence,
-            top,
+            label,
             abstained,
             weight,
             of_tags,

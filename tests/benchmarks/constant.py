@@ -22,6 +22,7 @@ class ConstantScorer:
         n = len(texts)
         return Scores(
             p=np.tile(np.array([0.1, 0.8, 0.1], np.float32), (n, 1)),
+            labels=np.ones(n, np.intp),
             tags=np.zeros((n, len(TAGS)), np.float32),
             flagged=np.zeros((n, len(TAGS)), bool),
             abstained=np.zeros(n, bool),

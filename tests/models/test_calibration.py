@@ -1,15 +1,18 @@
 """Calibration: recovers what was put in, shrinks with few rows, stays monotone, and knows when it knows nothing."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.calibration import (
+    GLOBAL,
     MIN_POSITIVES,
     NEVER,
     Calibration,
     Calibrator,
+    Costs,
     LabelledLogits,
     expected_error,
     fit,
@@ -20,7 +23,7 @@ from models.calibration import (
     softmax,
     threshold_for_precision,
 )
-from models.labels import CHANNELS, TAGS
+from models.labels import CHANNELS, SENTIMENTS, TAGS
 
 
 def drawn(rows: int, temperature: float = 2.0, channel: str = "chat", seed: int = 0) -> LabelledLogits:
@@ -125,6 +128,64 @@ def test_identity_leaves_probabilities_alone() -> None:
     applied = Calibrator(identity()).apply(logits, np.zeros((1, len(TAGS))), ["chat"])
     assert np.allclose(applied.p, softmax(logits), atol=1e-4)
     assert np.allclose(applied.tags, 0.5)
+
+
+def with_costs(**costs: Costs) -> Calibrator:
+    return Calibrator(msgspec.structs.replace(identity(), costs=costs))
+
+
+def labels_of(calibrator: Calibrator, p: list[float], channel: str = "chat") -> str:
+    (label,) = calibrator.apply(np.log([p]), np.zeros((1, len(TAGS))), [channel]).labels
+    return SENTIMENTS[label]
+
+
+TORN = [0.5, 0.05, 0.45]
+
+
+def test_a_message_torn_between_two_feelings_is_neutral_where_a_wrong_sign_costs_more() -> None:
+    assert labels_of(with_costs(), TORN) == "negative"
+    assert labels_of(with_costs(**{GLOBAL: Costs(wrong_sign=3.0)}), TORN) == "neutral"
+    assert labels_of(with_costs(**{GLOBAL: Costs(wrong_sign=3.0)}), [0.6, 0.3, 0.1]) == "negative"
+
+
+def test_a_channel_has_costs_of_its_own() -> None:
+    calibrator = with_costs(**{GLOBAL: Costs(), "social": Costs(missed_negative=3.0)})
+    assert labels_of(calibrator, [0.3, 0.6, 0.1], "social") == "negative"
+    assert labels_of(calibrator, [0.3, 0.6, 0.1], "chat") == labels_of(calibrator, [0.3, 0.6, 0.1], "fax") == "neutral"
+
+
+COST = st.floats(0.25, 8.0)
+
+
+@given(st.lists(st.tuples(*[st.floats(-6, 6)] * 3), min_size=1, max_size=30), COST, COST, COST)
+def test_a_label_costs_no_more_than_any_other(
+    rows: list[tuple[float, float, float]], negative: float, positive: float, wrong: float
+) -> None:
+    costs = Costs(missed_negative=negative, missed_positive=positive, wrong_sign=wrong)
+    calibrator = with_costs(**{GLOBAL: costs})
+    applied = calibrator.apply(np.array(rows), np.zeros((len(rows), len(TAGS))), ["chat"] * len(rows))
+    for p, label in zip(applied.p.tolist(), applied.labels.tolist(), strict=True):
+        expected = [
+            p[1] + p[2] * positive * wrong,
+            p[0] * negative + p[2] * positive,
+            p[1] + p[0] * negative * wrong,
+        ]
+        assert expected[label] <= min(expected) + 2e-6
+
+
+@given(st.lists(st.tuples(*[st.floats(-6, 6)] * 3), min_size=1, max_size=30))
+def test_without_costs_the_most_probable_label_is_taken(rows: list[tuple[float, float, float]]) -> None:
+    applied = with_costs().apply(np.array(rows), np.zeros((len(rows), len(TAGS))), ["chat"] * len(rows))
+    assert applied.labels.tolist() == applied.p.argmax(axis=1).tolist()
+
+
+def test_a_refit_keeps_the_costs() -> None:
+    prior = fit(drawn(300), costs={GLOBAL: Costs(wrong_sign=5.0)})
+    assert fit(drawn(300, seed=2), prior=prior).costs == {GLOBAL: Costs(wrong_sign=5.0)}
+
+
+def test_other_costs_are_another_version() -> None:
+    assert fit(drawn(300)).version != fit(drawn(300), costs={}).version
 
 
 FITTED: Calibration = fit(drawn(200))

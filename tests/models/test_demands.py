@@ -40,7 +40,7 @@ SENTENCES = [
 def judged(scorer: OnnxScorer, text: str, channel: str) -> tuple[str, set[str]]:
     scores = scorer.score([text], [channel])
     flags = {tag for place, tag in enumerate(TAGS) if scores.flagged[0, place]}
-    return SENTIMENTS[int(scores.p[0].argmax())], flags
+    return SENTIMENTS[int(scores.labels[0])], flags
 
 
 @pytest.mark.parametrize(("text", "channel", "allowed", "tags"), SENTENCES)
@@ -61,7 +61,7 @@ def test_a_plain_question_has_no_tag(shipped: OnnxScorer) -> None:
 def test_a_single_letter_is_neutral_and_no_judgement(shipped: OnnxScorer) -> None:
     scores = shipped.score(["k"], ["chat"])
     assert scores.abstained[0]
-    assert SENTIMENTS[int(scores.p[0].argmax())] == "neutral"
+    assert SENTIMENTS[int(scores.labels[0])] == "neutral"
 
 
 def test_none_of_them_is_in_our_corpus() -> None:

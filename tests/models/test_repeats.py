@@ -56,7 +56,7 @@ def test_any_batches_score_as_without_it(texts: list[list[str]]) -> None:
     for batch in texts:
         channels = ["chat", "voice"] * len(batch)
         expected, got = plain.score(batch, channels[: len(batch)]), repeats.score(batch, channels[: len(batch)])
-        for name in ("p", "tags", "flagged", "abstained", "tokens"):
+        for name in ("p", "labels", "tags", "flagged", "abstained", "tokens"):
             left, right = getattr(expected, name), getattr(got, name)
             assert left.dtype == right.dtype
             assert np.array_equal(left, right)

@@ -246,6 +246,8 @@ def test_a_bundle_whose_outputs_mean_something_else_is_refused(
         (lambda fit: fit["temperature"].update(email=0.0), "temperature of email is 0.0"),
         (lambda fit: fit["temperature"].update(chat=-1.5), "temperature of chat is -1.5"),
         (lambda fit: fit["tags"]["sarcasm"].update(scale=-1.0), "scale of sarcasm is -1.0"),
+        (lambda fit: fit["costs"]["social"].update(wrong_sign=0.0), "wrong_sign of social is 0.0"),
+        (lambda fit: fit["costs"].update(sms=fit["costs"]["social"]), "costs name sms; known are global, voice"),
     ],
 )
 def test_a_calibration_with_a_gap_is_refused_by_name(

@@ -21,7 +21,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _REPEATED_LETTER = re.compile(r"([A-Za-z])\1{2,}")
 _REPEATED_MARK = re.compile(r"([!?,~*_=\-#])\1{2,}")
 _DOTS = re.compile(r"\.{3,}|…")
-_SPACE = re.compile(r"\s+")
 _QUOTES = str.maketrans(
     {
         "\u2019": "'",
@@ -78,10 +77,15 @@ def normalise(text: str) -> str:
         text = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), text).replace('\\"', '"').replace("\\n", " ")
     if not text.isascii():
         text = _name_emoji(_join_surrogates(text).translate(_QUOTES))
-    text = _URL.sub("http", text)
-    text = _HANDLE.sub("@user", text)
-    text = _PLACEHOLDER.sub(_placeholder_word, text)
+    # Most messages have none of these, and to look for one character is far cheaper than to search for its pattern.
+    if "/" in text or "." in text:
+        text = _URL.sub("http", text)
+    if "@" in text:
+        text = _HANDLE.sub("@user", text)
+    if "[" in text or "<" in text:
+        text = _PLACEHOLDER.sub(_placeholder_word, text)
     text = _REPEATED_LETTER.sub(r"\1\1", text)
     text = _REPEATED_MARK.sub(r"\1\1", text)
-    text = _DOTS.sub("...", text)
-    return _SPACE.sub(" ", text).strip()
+    if ".." in text or "…" in text:
+        text = _DOTS.sub("...", text)
+    return " ".join(text.split())

@@ -19,6 +19,7 @@ from infra import traffic
 from infra.embedded_kafka import MockCluster
 from infra.state_folder import lock
 from infra.traffic.people import person
+from models.calibration import identity
 from operators.clickhouse_sink import PARTITIONS, ClickHouseSink
 from operators.clock import now_ms
 from operators.kafka_sink import KafkaSink
@@ -86,7 +87,7 @@ def test_a_start_says_what_runs_and_where_it_begins(tmp_path: Path, mock_cluster
             assert job.drain() == 0
 
     started = [line.partition(" ") for line in job.log.splitlines() if " undertone.start: " in line]
-    what = "undertone.start: undertone 0.1.0, process 0 of 1, model fake-1, calibration cal-66a3b2b365, rules default/2"
+    what = f"undertone.start: undertone 0.1.0, process 0 of 1, model fake-1, calibration {identity().version}, rules default/2"
     assert [line for _, _, line in started] == [f"{what}, state in {tmp_path}/state"] * 2
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time) for time, _, _ in started)
     fresh, resumed = [line for line in job.log.splitlines() if " undertone.kafka: reads " in line]

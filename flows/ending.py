@@ -16,7 +16,7 @@ from infra.exit_status import FAILED, NEEDS_MENDING, TOO_MANY_REJECTS, WRONG_CON
 from infra.state_folder import FolderInUseError
 from infra.store import StoreAddressError
 from models.bundle import BundleError
-from operators import last_words
+from operators import first_failure
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
 from operators.rejects import TooManyRejectsError
 from operators.rules import RuleError
@@ -37,7 +37,7 @@ def status(command: str, run: Callable[[], object]) -> int:
     >>> status("flows.live", lambda: None)
     0
     """
-    last_words.taken()
+    first_failure.take()
     try:
         run()
     except (SettingsError, FolderInUseError, StoreAddressError, RuleError, BundleError) as error:
@@ -46,7 +46,7 @@ def status(command: str, run: Callable[[], object]) -> int:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # the engine's panics are no `Exception`
-        cause = last_words.taken() or _known(error)
+        cause = first_failure.take() or _known(error)
         if cause is None:
             raise
         return _stopped(command, root_cause(cause))

@@ -29,8 +29,8 @@ from operators import rows
 from operators.customer import builder
 from operators.customer_state import CustomerReducer
 from operators.escalation import alert_of
+from operators.first_failure import watched
 from operators.kafka_sink import Outgoing
-from operators.last_words import kept
 from operators.records import (
     Escalation,
     Feedback,
@@ -87,24 +87,24 @@ def pipeline(
     """
     flow = Dataflow(FLOW_ID)
     raw = op.input(STEP_KAFKA, flow, ends.source)
-    accepted = op.flat_map_batch(STEP_READ, raw, kept(intake))
+    accepted = op.flat_map_batch(STEP_READ, raw, watched(intake))
 
-    messages = op.flat_map_batch(STEP_MESSAGES, accepted, kept(lambda batch: keyed(batch, keyword_bits, timers)))
-    moved = op.stateful_batch(STEP_CUSTOMER, messages, kept(builder(reducer, timers, reject_run_limit)))
+    messages = op.flat_map_batch(STEP_MESSAGES, accepted, watched(lambda batch: keyed(batch, keyword_bits, timers)))
+    moved = op.stateful_batch(STEP_CUSTOMER, messages, watched(builder(reducer, timers, reject_run_limit)))
 
-    stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, kept(lambda batch: blocks(batch, shard)))
+    stage_rows = op.flat_map_batch(STEP_STAGE_ROWS, accepted, watched(lambda batch: blocks(batch, shard)))
     customer_rows = op.flat_map_batch(
-        STEP_CUSTOMER_ROWS, moved, kept(lambda batch: blocks((out for _, out in batch), shard))
+        STEP_CUSTOMER_ROWS, moved, watched(lambda batch: blocks((out for _, out in batch), shard))
     )
     op.output(STEP_STORE, op.merge(STEP_ALL_ROWS, stage_rows, customer_rows), ends.store)
 
-    dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, kept(dead_letters))
+    dead = op.flat_map_batch(STEP_DEAD_LETTERS, accepted, watched(dead_letters))
     customer_dead = op.flat_map_batch(
-        STEP_CUSTOMER_DEAD_LETTERS, moved, kept(lambda batch: dead_letters(out for _, out in batch))
+        STEP_CUSTOMER_DEAD_LETTERS, moved, watched(lambda batch: dead_letters(out for _, out in batch))
     )
     op.output(STEP_DEAD_LETTER_TOPIC, op.merge(STEP_ALL_DEAD_LETTERS, dead, customer_dead), ends.dead_letters)
 
-    raised = op.flat_map_batch(STEP_ESCALATIONS, moved, kept(escalations))
+    raised = op.flat_map_batch(STEP_ESCALATIONS, moved, watched(escalations))
     op.output(STEP_ESCALATION_TOPIC, raised, ends.escalations)
     return flow
 

@@ -46,7 +46,12 @@ def taught_loss(sentiment: Tensor, tags: Tensor, taught: Judgement) -> Tensor:
 
 
 def judgement(
-    teachers: Sequence[Path], ids: Sequence[list[int]], wanted: Iterable[int], device: torch.device
+    teachers: Sequence[Path],
+    ids: Sequence[list[int]],
+    wanted: Iterable[int],
+    device: torch.device,
+    *,
+    bf16: bool = False,
 ) -> Judgement:
     """The mean probabilities that `teachers` give to the `wanted` rows; progress goes to standard error."""
     networks = [load_averaged(teacher).to(device) for teacher in teachers]
@@ -55,17 +60,23 @@ def judgement(
     for start in range(0, len(order), ROWS):
         rows = order[start : start + ROWS]
         padded = pad(ids, rows, device)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             given = [network(padded, (padded != PAD).long())[:2] for network in networks]
-        taught.sentiment[rows] = torch.stack([sentiment.softmax(-1) for sentiment, _ in given]).mean(0).cpu()
-        taught.tags[rows] = torch.stack([tags.sigmoid() for _, tags in given]).mean(0).cpu()
+        taught.sentiment[rows] = torch.stack([sentiment.float().softmax(-1) for sentiment, _ in given]).mean(0).cpu()
+        taught.tags[rows] = torch.stack([tags.float().sigmoid() for _, tags in given]).mean(0).cpu()
         if start // ROWS % 100 == 0:
             print(f"teachers: {start} of {len(order)} rows", file=sys.stderr, flush=True)
     return taught
 
 
 def kept_judgement(
-    teachers: Sequence[Path], ids: Sequence[list[int]], wanted: Iterable[int], device: torch.device, folder: Path
+    teachers: Sequence[Path],
+    ids: Sequence[list[int]],
+    wanted: Iterable[int],
+    device: torch.device,
+    folder: Path,
+    *,
+    bf16: bool = False,
 ) -> Judgement:
     """`judgement`, stored in `folder` and read from there when the same teachers and rows are asked for again."""
     rows = sorted(set(wanted))
@@ -73,7 +84,7 @@ def kept_judgement(
     key = hashlib.sha256(repr((of, [(row, ids[row]) for row in rows])).encode()).hexdigest()[:16]
     path = folder / f"taught-{key}.pt"
     if not path.exists():
-        taught = judgement(teachers, ids, rows, device)
+        taught = judgement(teachers, ids, rows, device, bf16=bf16)
         torch.save({"sentiment": taught.sentiment, "tags": taught.tags}, path.with_suffix(".partial"))
         os.replace(path.with_suffix(".partial"), path)
     return Judgement(**torch.load(path, map_location=device, weights_only=True))

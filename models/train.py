@@ -112,6 +112,8 @@ class Plan:
     teachers: tuple[Path, ...] = ()
     """Checkpoints whose mean judgement is learned besides the labels of public sets; not for rows that we labelled."""
     teacher_weight: float = 0.6
+    bf16: bool = False
+    """Multiply matrices in bfloat16. The weights, the losses and the optimiser stay in float."""
     seed: int = 7
 
 
@@ -288,7 +290,9 @@ class Run:
         """One step of gradient descent and of the moving average."""
         self.set_rate()
         self.network.train()
-        loss = total_loss(self.network(batch.ids, batch.mask), batch, self.plan)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
+            outputs = self.network(batch.ids, batch.mask)
+        loss = total_loss([output.float() for output in outputs], batch, self.plan)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
@@ -356,7 +360,7 @@ def train(examples: Sequence[Example], plan: Plan, folder: Path) -> Run:
     if plan.teachers:
         seen = itertools.chain.from_iterable(itertools.islice(schedule.batches(0), run.total))
         asked = (row for row in seen if examples[row].source not in OWN_LABELS)
-        taught = kept_judgement(plan.teachers, ids, asked, run.device, folder)
+        taught = kept_judgement(plan.teachers, ids, asked, run.device, folder, bf16=plan.bf16)
     print(f"{len(examples)} rows, {schedule.steps_per_round} steps a round, on {run.device}", file=sys.stderr)
     before = time.monotonic() - run.elapsed
     saved = time.monotonic()
@@ -391,6 +395,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     begin.add_argument("--finish", **checkpoints, help="the same, mostly on our own corpus")
     begin.add_argument("--encoder", type=Path, metavar="ONNX", help="begin from this deeper encoder: trains a teacher")
     parser.add_argument("--teacher", **checkpoints, help="learn from the mean judgement of these too")
+    parser.add_argument(
+        "--bf16",
+        action="store_true",
+        help="bfloat16: nearly twice as fast where the processor has it (avx512_bf16, amx)",
+    )
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--threads", type=int, default=2, help="cores to use")
     given = parser.parse_args(arguments)
@@ -406,6 +415,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start=tuple(given.finish or given.start),
         encoder=given.encoder,
         teachers=tuple(given.teacher),
+        bf16=given.bf16,
         seed=given.seed,
     )
     try:

@@ -15,8 +15,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from prometheus_client import Histogram
 
 from operators import metrics
+from operators.first_failure import watched
 from operators.flusher import Flusher, FlushPolicy, OnInserted
-from operators.last_words import kept
 from operators.row_store import Connector
 from operators.rows import TABLES, Row
 
@@ -97,17 +97,17 @@ class RowsPartition(StatefulSinkPartition[Block, None]):
     def __init__(self, flusher: Flusher) -> None:
         self._flusher = flusher
 
-    @kept
+    @watched
     def write_batch(self, values: list[Block]) -> None:
         """Buffer rows. Raises `StoreError` when an earlier insert failed and is not retried any more."""
         self._flusher.add(values)
 
-    @kept
+    @watched
     def snapshot(self) -> None:
         """Wait until all rows are acknowledged. Raises `StoreError` when they cannot be stored."""
         self._flusher.flush()
 
-    @kept
+    @watched
     def close(self) -> None:
         """Flush and end the thread."""
         self._flusher.close()

@@ -15,7 +15,7 @@ from bytewax.operators import StatefulBatchLogic
 
 from operators import metrics
 from operators.customer_state import CustomerReducer, CustomerState
-from operators.last_words import kept
+from operators.first_failure import watched
 from operators.records import Escalation, Feedback, Message, Reason, Rejected, SessionUpdate, StreamTimes, Tick, Turn
 from operators.rejects import RejectRun
 from operators.snapshots import AtRest
@@ -52,7 +52,7 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             self._unpack()
             self._settle()
 
-    @kept
+    @watched
     def on_batch(self, values: list[Input]) -> tuple[list[Output], bool]:
         """Process the values; the flag is DISCARD once the customer is forgotten."""
         outputs: list[Output] = []
@@ -75,7 +75,7 @@ class CustomerLogic(StatefulBatchLogic[Input, Output, bytes]):
             count(output)
         return latest_sessions(outputs), is_gone
 
-    @kept
+    @watched
     def snapshot(self) -> bytes:
         """Return the state as versioned msgpack bytes, which are immutable: the engine pickles them later."""
         if self._packed is not None:

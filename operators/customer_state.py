@@ -21,16 +21,16 @@ import msgspec
 
 from operators import alerts, snapshots
 from operators.alerts import Answer
+from operators.corrections import Corrector, Output
 from operators.entry import Entry, entry_of, hash64
 from operators.escalation import alert_of
-from operators.fold import Fold, Folder
+from operators.fold import Fold, Stepper
 from operators.parameters import Parameters
+from operators.publishing import Publisher
 from operators.records import Feedback, Message
-from operators.refold import Output, Refolder
 from operators.rules import Rules
 from operators.snapshots import AtRest, Judged
 from operators.state import CustomerState, find, remembered
-from operators.telling import Teller
 
 __all__ = ["CustomerReducer", "CustomerState", "Output"]
 
@@ -45,9 +45,9 @@ class CustomerReducer:
         self.parameters = parameters
         self.rules = rules
         self.lateness_ms = lateness_ms
-        self._folder = Folder(parameters, rules)
-        self._teller = Teller(self._folder, lateness_ms)
-        self._refolder = Refolder(self._folder, self._teller)
+        self._stepper = Stepper(parameters, rules)
+        self._publisher = Publisher(self._stepper, lateness_ms)
+        self._corrector = Corrector(self._stepper, self._publisher)
 
     def on_message(self, state: CustomerState | None, message: Message) -> tuple[CustomerState, list[Output]]:
         """Process one message, in any arrival order; a repeat changes nothing and gives no output."""
@@ -56,15 +56,15 @@ class CustomerReducer:
         entry = entry_of(message, hash64(message.event_id))
         held = find(state.tail, entry.id_hash)
         if held >= 0:
-            state, out = self._refolder.revise(state, held, entry, message)
+            state, out = self._corrector.revise(state, held, entry, message)
         elif entry.id_hash in state.ring:
-            state, out = self._refolder.correct(state, entry, message)
+            state, out = self._corrector.correct(state, entry, message)
         elif entry.place < state.settled.place:
-            state, out = self._refolder.late(state, entry, message)
+            state, out = self._corrector.late(state, entry, message)
         elif not state.tail or state.tail[-1].place < entry.place:
             state, out = self._append(state, entry, message)
         else:
-            state, out = self._refolder.insert(state, entry, message)
+            state, out = self._corrector.insert(state, entry, message)
         return self._settle(state), out
 
     def on_feedback(self, state: CustomerState | None, feedback: Feedback) -> tuple[CustomerState | None, list[Output]]:
@@ -76,8 +76,8 @@ class CustomerReducer:
         if state is None:
             state = CustomerState(feedback.tenant, customer_key)
         at_ms = round(feedback.event_time.timestamp() * 1000)
-        state, said = self._teller.answered(state, Answer(alert, feedback.action, at_ms))
-        return state, [*said]
+        state, escalation = self._publisher.answered(state, Answer(alert, feedback.action, at_ms))
+        return state, [*escalation]
 
     def on_tick(self, state: CustomerState, stream_ms: int) -> tuple[CustomerState | None, list[Output]]:
         """Publish what follows from silence until the lateness before `stream_ms`; the state is None to forget it."""
@@ -86,14 +86,14 @@ class CustomerReducer:
         session = fold.session
         if self.has_open_session(state) and session is not None:
             passed_ms = stream_ms - self.lateness_ms
-            state, said = self._teller.passed(state, min(passed_ms, session.deadline_ms))
-            out += said
+            state, escalation = self._publisher.passed(state, min(passed_ms, session.deadline_ms))
+            out += escalation
             if passed_ms > session.deadline_ms:
-                context = self._teller.at_rest(state)
-                told, cleared = alerts.resolve_all(state.told, session.deadline_ms, context)
+                context = self._publisher.at_rest(state)
+                history, cleared = alerts.resolve_all(state.published, session.deadline_ms, context)
                 passed_ms = max(passed_ms, state.passed_ms)
-                state = msgspec.structs.replace(state, told=told, closed=fold.known, passed_ms=passed_ms)
-                out = [*out, self._refolder.summary(state, fold, fold, "closed"), *cleared]
+                state = msgspec.structs.replace(state, published=history, closed=fold.known, passed_ms=passed_ms)
+                out = [*out, self._corrector.summary(state, fold, fold, "closed"), *cleared]
         return (None if stream_ms > self._forget_ms(state) else state), out
 
     def has_open_session(self, state: CustomerState) -> bool:
@@ -108,8 +108,8 @@ class CustomerReducer:
         fold = state.current
         due = fold.session.deadline_ms if fold.session is not None else 0
         if fold.alarms.tracks:
-            due = min(due, self._folder.ripens_ms(fold, state.passed_ms) or due)
-        for item in state.told:
+            due = min(due, self._stepper.ripens_ms(fold, state.passed_ms) or due)
+        for item in state.published:
             if 0 < item.remind_ms < due:
                 due = item.remind_ms
         return due + self.lateness_ms + 1
@@ -137,16 +137,16 @@ class CustomerReducer:
         if judged is not None and judged.rules != self.rules.fingerprint and state.tail:
             alarms = msgspec.structs.replace(judged.alarms, since=state.tail[-1].place)
             state = msgspec.structs.replace(state, settled=msgspec.structs.replace(state.settled, alarms=alarms))
-        steps = self._folder.steps(state.settled, state.tail, state.tenant, state.customer_key)
+        steps = self._stepper.steps(state.settled, state.tail, state.tenant, state.customer_key)
         return msgspec.structs.replace(state, folds=tuple([step.fold for step in steps]))
 
     def _append(self, state: CustomerState, entry: Entry, message: Message) -> tuple[CustomerState, list[Output]]:
         """Add a message that is the newest of the customer: the common case."""
         before = state.current
-        step = self._folder.step(before, entry, state.tenant, state.customer_key)
+        step = self._stepper.step(before, entry, state.tenant, state.customer_key)
         out: list[Output] = [step.turn, *self._sessions_appended(state, before, step.fold)]
-        state, said = self._teller.appended(state, step, entry, message)
-        out += said
+        state, escalation = self._publisher.appended(state, step, entry, message)
+        out += escalation
         tail, folds = (*state.tail, entry), (*state.folds, step.fold)
         return msgspec.structs.replace(state, tail=tail, folds=folds), out
 
@@ -158,9 +158,9 @@ class CustomerReducer:
         old, new = before.session, after.session
         out: list[Output] = []
         if old is not None and new is not None and old.id != new.id and state.closed != before.known:
-            out.append(self._refolder.summary(state, before, after, "closed"))
+            out.append(self._corrector.summary(state, before, after, "closed"))
         if new is not None and new.events & (new.events - 1) == 0 and new is not old:
-            out.append(self._refolder.summary(state, after, after, "open"))
+            out.append(self._corrector.summary(state, after, after, "open"))
         return out
 
     def _settle(self, state: CustomerState) -> CustomerState:
@@ -175,15 +175,23 @@ class CustomerReducer:
         while tail[count].event_ms < watermark:
             count += 1
         ring, ranks = remembered(state, tail[:count])
-        settled, told = state.folds[count - 1], state.told
-        if told:
+        settled, history = state.folds[count - 1], state.published
+        if history:
             # Prune by the end of the session, not by the last settled place, which may be a tombstone: its step lets no
             # time pass, so a wait that ran out before it is raised by the step after it. When that step is taken again
             # after a correction, an alert that was pruned here would be published as a new one.
             session = settled.session
-            told = alerts.prune(told, session.ended_ms if session else settled.place[0], session.id if session else "")
+            history = alerts.prune(
+                history, session.ended_ms if session else settled.place[0], session.id if session else ""
+            )
         return msgspec.structs.replace(
-            state, settled=settled, tail=tail[count:], ring=ring, ranks=ranks, told=told, folds=state.folds[count:]
+            state,
+            settled=settled,
+            tail=tail[count:],
+            ring=ring,
+            ranks=ranks,
+            published=history,
+            folds=state.folds[count:],
         )
 
     def _forget_ms(self, state: CustomerState) -> int:

@@ -16,7 +16,7 @@ from operators.rules import Rules
 State = Literal["active", "acked", "resolved", "suppressed"]
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Published(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The state of one alert when it was last published."""
 
     alert: str
@@ -43,33 +43,33 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     rules: Rules
 
 
-def escalation(told: Told, transition: Transition, reason: str, context: Context) -> Escalation:
-    """Make the record of one transition; `told` is the alert after it."""
+def escalation(published: Published, transition: Transition, reason: str, context: Context) -> Escalation:
+    """Make the record of one transition; `published` is the alert after it."""
     turn, message = context.turn, context.message
-    rule = context.rules.by_id.get(told.rule)
+    rule = context.rules.by_id.get(published.rule)
     route = rule.route if rule else "supervisor"
-    if rule and rule.level_up and told.level >= rule.level_up.level:
+    if rule and rule.level_up and published.level >= rule.level_up.level:
         route = rule.level_up.route
     return Escalation(
-        escalation_id=escalation_id(turn.customer_key, told.alert),
+        escalation_id=escalation_id(turn.customer_key, published.alert),
         transition=transition,
-        version=told.version,
+        version=published.version,
         tenant=turn.tenant,
         customer_key=f"{turn.customer_key:016x}",
-        session_id=told.session,
+        session_id=published.session,
         interaction_id=turn.interaction_id,
         channel=turn.channel,
         queue=turn.queue or (context.fold.session.queue if context.fold.session else ""),
         agent_key=turn.agent_key or (context.fold.session.agent_key if context.fold.session else ""),
-        rule=told.rule,
+        rule=published.rule,
         rule_version=context.rules.version,
-        family=rule.family if rule else told.rule,
-        level=max(1, told.level),
+        family=rule.family if rule else published.rule,
+        level=max(1, published.level),
         route=route,
-        state="active" if told.state == "acked" else told.state,
+        state="active" if published.state == "acked" else published.state,
         reason=reason,
-        raised_ms=told.raised_ms,
-        event_ms=told.changed_ms,
+        raised_ms=published.raised_ms,
+        event_ms=published.changed_ms,
         evidence=_evidence(context),
         broker_ms=message.broker_ms if message else 0,
     )

@@ -54,7 +54,7 @@ class Stepped(msgspec.Struct, frozen=True, gc=False):
     """Alert transitions caused by the event itself."""
 
 
-class Folder:
+class Stepper:
     """Folds events with one set of parameters and rules; shared by all customers, and holds no state of any."""
 
     def __init__(self, parameters: Parameters, rules: Rules) -> None:

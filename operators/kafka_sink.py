@@ -18,6 +18,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from operators import metrics
+from operators.first_failure import watched
 from operators.kafka_client import (
     client_config,
     explain,
@@ -27,7 +28,6 @@ from operators.kafka_client import (
     split_part_key,
     watermarks,
 )
-from operators.last_words import kept
 
 IDENTITY_HEADER: Final = "id"
 SETTLE_SECONDS: Final = 1.0
@@ -79,7 +79,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
         self._epochs_left = EPOCHS_TO_FORGET
         self._published, self._end = sink.scan(topic, partition, None if state is None else state[1])
 
-    @kept
+    @watched
     def write_batch(self, values: list[Outgoing]) -> None:
         """Send the records that the topic does not hold yet, without waiting for acknowledgements."""
         self._raise_failure()
@@ -90,7 +90,7 @@ class _Partition(StatefulSinkPartition[Outgoing, State]):
                 metrics.REPEATS_HELD.labels(self._topic).inc()
         self._producer.poll(0)
 
-    @kept
+    @watched
     def snapshot(self) -> State:
         """Wait for every acknowledgement; the engine commits the epoch only after this returns."""
         deadline = time.monotonic() + DELIVERY_SECONDS + 5
@@ -194,7 +194,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
             self._producer = open_client(Producer, self._producer_config)
         return self._producer
 
-    @kept
+    @watched
     def list_parts(self) -> list[str]:
         """Return one sink partition for each partition of the topic."""
         return list_partitions(self._scanner_config, (self._topic,))
@@ -203,7 +203,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, State]):
         """Hash a key; the engine takes it modulo the number of partitions."""
         return crc32(item_key.encode())
 
-    @kept
+    @watched
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
         """Open one partition, and read the records that were sent after the snapshot."""
         topic, partition = split_part_key(for_part)

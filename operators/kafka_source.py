@@ -20,6 +20,7 @@ from operators import metrics
 from operators.clock import now_ms
 from operators.epoch_clock import EpochClock
 from operators.event_time import event_time_ms
+from operators.first_failure import watched
 from operators.kafka_client import (
     CONNECT_SECONDS,
     LOG,
@@ -36,7 +37,6 @@ from operators.kafka_client import (
     split_part_key,
     watermarks,
 )
-from operators.last_words import kept
 from operators.records import Origin, Progress, Raw, StreamTime
 
 __all__ = ["KafkaSource", "KafkaSourceError", "Raw", "ReadOptions", "StreamTime", "event_time_ms"]
@@ -124,7 +124,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._progress: Progress | None = None
         self._consumer.assign([TopicPartition(topic, partition, self._offset)])
 
-    @kept
+    @watched
     def next_batch(self) -> list[Raw | StreamTime]:
         """Return the available records, at most this partition's share of `batch`, and the stream time every 200 ms."""
         if self._source.stop():
@@ -251,7 +251,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             return datetime.now(timezone.utc) + timedelta(milliseconds=held - now)
         return datetime.now(timezone.utc) + IDLE if self._empty else None
 
-    @kept
+    @watched
     def snapshot(self) -> State:
         """Return the state to resume from. The engine calls this at the end of an epoch, so the credit is renewed."""
         options = self._source.options
@@ -371,7 +371,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         self._latest_ms = 0
         self._read_ms = clock()
 
-    @kept
+    @watched
     def list_parts(self) -> list[str]:
         """Return the names of the partitions that this process reads."""
         number, processes = self.options.share
@@ -387,7 +387,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         """Return the number of partitions that a topic had at the start."""
         return sum(split_part_key(part)[0] == topic for part in self.all_parts())
 
-    @kept
+    @watched
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> _Partition:
         """Open one partition at the position in its snapshot."""
         topic, partition = split_part_key(for_part)

@@ -15,7 +15,7 @@ import msgspec
 from operators.alerts import Answer
 from operators.entry import Entry, hash64
 from operators.escalation import Alarms, Track
-from operators.evidence import Told
+from operators.evidence import Published
 from operators.fold import Fold
 from operators.records import Channel, Kind, Polarity, Speaker
 from operators.state import CustomerState
@@ -56,7 +56,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     tail: list[_Row]
     ring: bytes
     ranks: tuple[int, ...]
-    told: tuple[Told, ...]
+    published: tuple[Published, ...]
     closed: int
     passed_ms: int = 0
     answers: tuple[Answer, ...] = ()
@@ -88,7 +88,7 @@ class _Glance(msgspec.Struct, frozen=True, array_like=True):
     tail: msgspec.Raw
     ring: msgspec.Raw
     ranks: msgspec.Raw
-    told: msgspec.Raw
+    published: msgspec.Raw
     closed: msgspec.Raw
     passed_ms: msgspec.Raw = msgspec.Raw()
     answers: msgspec.Raw = msgspec.Raw()
@@ -127,7 +127,7 @@ def dump(state: CustomerState, at_rest: AtRest, judged: Judged) -> bytes:
             tail,
             array("Q", state.ring).tobytes(),
             state.ranks,
-            state.told,
+            state.published,
             state.closed,
             state.passed_ms,
             state.answers,
@@ -270,7 +270,7 @@ def _load(blob: bytes) -> tuple[CustomerState, Judged | None]:
         tail=tuple(_unpack(row, packed.names, base if index else 0) for index, row in enumerate(packed.tail)),
         ring=tuple(ring),
         ranks=packed.ranks,
-        told=packed.told,
+        published=packed.published,
         closed=packed.closed,
         passed_ms=packed.passed_ms,
         answers=packed.answers,

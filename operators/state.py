@@ -6,7 +6,7 @@ import msgspec
 
 from operators.alerts import Answer
 from operators.entry import Entry
-from operators.evidence import Told
+from operators.evidence import Published
 from operators.fold import Fold
 
 RING = 48
@@ -26,7 +26,7 @@ class CustomerState(msgspec.Struct, frozen=True, gc=False):
     """Hashes of the ids of the latest settled events."""
     ranks: tuple[int, ...] = ()
     """For each hash in `ring`: 2 x revision, plus 1 when the event is retracted."""
-    told: tuple[Told, ...] = ()
+    published: tuple[Published, ...] = ()
     """Alerts that were published."""
     closed: int = 0
     """`Fold.known` when the last session was published as closed; a greater `known` means that the session is open."""

@@ -186,7 +186,7 @@ def test_old_snapshots_load_and_go_on(path: Path) -> None:
 
     assert (state.tenant, state.customer_key, state.current.trajectory.messages) == ("acme", 7, 8)
     assert turns(outputs)[-1].messages == 9
-    assert any(item.rule == "angry" for item in state.told)
+    assert any(item.rule == "angry" for item in state.published)
 
 
 def test_what_a_snapshot_holds_of_alerts_since_version_2() -> None:
@@ -195,7 +195,7 @@ def test_what_a_snapshot_holds_of_alerts_since_version_2() -> None:
     _, outputs = steady.on_tick(first, START_MS + 3 * DAY)
     closed = [step for step in escalations(outputs) if step.rule == "angry"]
 
-    assert [(item.state, item.remind_ms) for item in second.told if item.rule == "angry"] == [("acked", 0)]
+    assert [(item.state, item.remind_ms) for item in second.published if item.rule == "angry"] == [("acked", 0)]
     assert [(kept.alert, kept.action) for kept in second.answers] == [("00000000abcd", "acknowledged")]
     assert (first.passed_ms, first.answers) == (0, ())
     assert [(step.escalation_id, step.transition) for step in closed] == [("9ce8455720ec8def", "cleared")]

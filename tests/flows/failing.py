@@ -13,9 +13,9 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.run import cli_main
 
 from flows import ending
+from operators.first_failure import watched
 from operators.kafka_client import KafkaSourceError
 from operators.kafka_sink import KafkaSinkError
-from operators.last_words import kept
 from operators.row_store import StoreError
 from operators.snapshots import SnapshotError
 
@@ -40,7 +40,7 @@ class Failing:
     def __init__(self, place: str) -> None:
         self.place = place
 
-    @kept
+    @watched
     def at(self, place: str) -> None:
         if place == self.place:
             raise PLACES[place]

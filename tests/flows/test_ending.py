@@ -13,8 +13,8 @@ from bytewax.errors import BytewaxRuntimeError
 from flows import ending
 from flows.settings import SettingsError
 from infra.exit_status import FAILED, NEEDS_MENDING, WRONG_CONFIGURATION
+from operators.first_failure import watched
 from operators.kafka_client import KafkaSettingsError, KafkaSourceError
-from operators.last_words import kept
 from operators.rejects import TooManyRejectsError
 from operators.row_store import StoreError
 from operators.rules import RuleError
@@ -74,7 +74,7 @@ def test_what_was_hidden_on_purpose_stays_hidden() -> None:
 def test_a_message_of_a_library_that_quotes_a_customer_is_not_printed(
     wrapped: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @kept
+    @watched
     def step() -> None:
         try:
             raise ValueError("cannot tokenise 'my card is 4111'")
@@ -113,7 +113,7 @@ def test_a_cause_that_the_engine_lost_is_remembered(capsys: pytest.CaptureFixtur
     class PanicException(BaseException):
         """As the engine's, which cannot be imported."""
 
-    @kept
+    @watched
     def step() -> None:
         raise KafkaSettingsError("no login")
 

@@ -15,41 +15,41 @@ from operators.alerts import Answer, Before, History
 from operators.entry import Entry
 from operators.escalation import Change, alerts_in
 from operators.evidence import Context
-from operators.fold import Fold, Folder, Stepped
+from operators.fold import Fold, Stepped, Stepper
 from operators.records import Escalation, Message
 from operators.state import ANSWERS, CustomerState
 
-Said = tuple[CustomerState, list[Escalation]]
+Publication = tuple[CustomerState, list[Escalation]]
 
 
-class Teller:
-    """Publishes what steps of one `Folder` change about alerts.
+class Publisher:
+    """Publishes what steps of one `Stepper` change about alerts.
 
     Ticks publish a reminder `lateness_ms` after its time, so feedback with an event time before that prevents it.
     """
 
-    def __init__(self, folder: Folder, lateness_ms: int) -> None:
-        self._folder = folder
+    def __init__(self, stepper: Stepper, lateness_ms: int) -> None:
+        self._stepper = stepper
         self._lateness_ms = lateness_ms
 
     def at_rest(self, state: CustomerState) -> Context:
         """Return the context of a transition without an event of its own: that of the customer's last event."""
         fold, entry = state.current, state.tail[-1]
-        turn = self._folder.turn(fold, entry, state.tenant, state.customer_key)
-        return Context(fold, turn, entry, None, self._folder.rules)
+        turn = self._stepper.turn(fold, entry, state.tenant, state.customer_key)
+        return Context(fold, turn, entry, None, self._stepper.rules)
 
-    def appended(self, state: CustomerState, step: Stepped, entry: Entry, message: Message) -> Said:
+    def appended(self, state: CustomerState, step: Stepped, entry: Entry, message: Message) -> Publication:
         """Publish what the customer's newest event changed; `state` is that before the event."""
         out: list[Escalation] = []
-        if step.passed or ((state.told or state.answers) and _is_due(state, entry.event_ms)):
+        if step.passed or ((state.published or state.answers) and _is_due(state, entry.event_ms)):
             state, out = self._passed(state, step.passed, entry.event_ms, self.at_rest(state))
         if step.changes:
-            context = Context(step.fold, step.turn, entry, message, self._folder.rules)
-            told: History = state.told
+            context = Context(step.fold, step.turn, entry, message, self._stepper.rules)
+            history: History = state.published
             for change in step.changes:
-                told, said = alerts.tell(told, change, context)
-                out += [said] if said else []
-            state = msgspec.structs.replace(state, told=told)
+                history, escalation = alerts.publish(history, change, context)
+                out += [escalation] if escalation else []
+            state = msgspec.structs.replace(state, published=history)
         if entry.event_ms < state.passed_ms:
             state, more = self._overtaken(state, step, entry)
             out += more
@@ -57,37 +57,37 @@ class Teller:
 
     def refolded(
         self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
-    ) -> Said:
+    ) -> Publication:
         """Publish what changes when the history is corrected from `index` on.
 
         For an alert that is published already, only its last transition is used; for any other alert, all of them.
         """
-        told, last = state.told, steps[-1]
-        if not told and not state.passed_ms and not any([step.passed or step.changes for step in steps]):
+        history, last = state.published, steps[-1]
+        if not history and not state.passed_ms and not any([step.passed or step.changes for step in steps]):
             return state, []
-        context = Context(last.fold, last.turn, tail[-1], message, self._folder.rules)
-        alarms, ahead = self._folder.rest(last.fold, state.passed_ms, state.tenant, state.customer_key)
+        context = Context(last.fold, last.turn, tail[-1], message, self._stepper.rules)
+        alarms, ahead = self._stepper.rest(last.fold, state.passed_ms, state.tenant, state.customer_key)
         lives = self._lives(state, tail, index, steps, message)
         reopens = not _is_over(state, last)
         for change in ahead:
             lives.setdefault(change.track.alert, []).append((change, msgspec.structs.replace(context, message=None)))
         out: list[Escalation] = []
         for alert, life in lives.items():
-            known = alerts.is_known(told, alert)
+            known = alerts.is_known(history, alert)
             for change, around in life[-1:] if known else life:
                 if known and not reopens and change.step != "cleared":
                     continue
-                told, said = alerts.tell(told, change, around)
-                out += [said] if said else []
+                history, escalation = alerts.publish(history, change, around)
+                out += [escalation] if escalation else []
         before = _before(state, state.folds[index - 1] if index else state.settled, tail[index].event_ms)
-        told, more = alerts.reconcile(told, alarms, lives, before, context, reopens=reopens)
-        state = _at_rest_if_over(msgspec.structs.replace(state, told=told), last)
+        history, more = alerts.reconcile(history, alarms, lives, before, context, reopens=reopens)
+        state = _at_rest_if_over(msgspec.structs.replace(state, published=history), last)
         state, due = self._passed(state, [], tail[-1].event_ms, context)
         return state, out + more + due
 
-    def passed(self, state: CustomerState, until_ms: int) -> Said:
+    def passed(self, state: CustomerState, until_ms: int) -> Publication:
         """Publish what the passing of time changes up to `until_ms` without a new event."""
-        _, changes = self._folder.rest(state.current, until_ms, state.tenant, state.customer_key)
+        _, changes = self._stepper.rest(state.current, until_ms, state.tenant, state.customer_key)
         if not changes and not _is_due(state, until_ms):
             return state, []
         state, out = self._passed(state, changes, until_ms, self.at_rest(state))
@@ -95,56 +95,56 @@ class Teller:
             state = msgspec.structs.replace(state, passed_ms=max(until_ms, state.passed_ms))
         return state, out
 
-    def answered(self, state: CustomerState, given: Answer) -> Said:
+    def answered(self, state: CustomerState, given: Answer) -> Publication:
         """Apply what a person did with an alert; if the alert is not raised yet, store the feedback until it is."""
-        if alerts.find(state.told, given.alert) is None:
+        if alerts.find(state.published, given.alert) is None:
             return msgspec.structs.replace(state, answers=alerts.with_answer(state.answers, given, ANSWERS)), []
-        told, said = alerts.answer(state.told, given, self.at_rest(state))
-        return msgspec.structs.replace(state, told=told), [said] if said else []
+        history, escalation = alerts.answer(state.published, given, self.at_rest(state))
+        return msgspec.structs.replace(state, published=history), [escalation] if escalation else []
 
-    def _overtaken(self, state: CustomerState, step: Stepped, entry: Entry) -> Said:
+    def _overtaken(self, state: CustomerState, step: Stepped, entry: Entry) -> Publication:
         """Correct what ticks published for times after the newest event, where the event proves it wrong."""
-        alarms, changes = self._folder.rest(step.fold, state.passed_ms, state.tenant, state.customer_key)
-        context = Context(step.fold, step.turn, entry, None, self._folder.rules)
+        alarms, changes = self._stepper.rest(step.fold, state.passed_ms, state.tenant, state.customer_key)
+        context = Context(step.fold, step.turn, entry, None, self._stepper.rules)
         mentioned = [change.track.alert for change in (*step.passed, *step.changes, *changes)]
         reopens = not _is_over(state, step)
         before = _before(state, state.current, entry.event_ms)
-        told, out = alerts.reconcile(state.told, alarms, mentioned, before, context, reopens=reopens)
-        state, more = self._passed(msgspec.structs.replace(state, told=told), changes, entry.event_ms, context)
+        history, out = alerts.reconcile(state.published, alarms, mentioned, before, context, reopens=reopens)
+        state, more = self._passed(msgspec.structs.replace(state, published=history), changes, entry.event_ms, context)
         return state, out + more
 
-    def _passed(self, state: CustomerState, changes: list[Change], until_ms: int, context: Context) -> Said:
+    def _passed(self, state: CustomerState, changes: list[Change], until_ms: int, context: Context) -> Publication:
         """Publish, in order of event time, `changes` by time alone, feedback up to `until_ms`, and reminders due."""
-        told, out, kept = state.told, list[Escalation](), list[Answer]()
+        history, out, kept = state.published, list[Escalation](), list[Answer]()
         timeline: list[Change | Answer] = [*changes, *state.answers]
         for due in sorted(timeline, key=attrgetter("at_ms")):
             if due.at_ms <= until_ms:
                 by_ms = due.at_ms - self._lateness_ms if isinstance(due, Answer) else due.at_ms
-                told, reminded = _remind(told, by_ms, context)
+                history, reminded = _remind(history, by_ms, context)
                 out += reminded
             if isinstance(due, Answer):
-                if due.at_ms > until_ms or alerts.find(told, due.alert) is None:
+                if due.at_ms > until_ms or alerts.find(history, due.alert) is None:
                     kept.append(due)
                     continue
-                told, said = alerts.answer(told, due, context)
-            elif due.step == "cleared" or not alerts.is_known(told, due.track.alert):
-                told, said = alerts.tell(told, due, context)
+                history, escalation = alerts.answer(history, due, context)
+            elif due.step == "cleared" or not alerts.is_known(history, due.track.alert):
+                history, escalation = alerts.publish(history, due, context)
             else:
                 continue
-            out += [said] if said else []
-        told, reminded = _remind(told, until_ms, context)
-        return msgspec.structs.replace(state, told=told, answers=tuple(kept)), out + reminded
+            out += [escalation] if escalation else []
+        history, reminded = _remind(history, until_ms, context)
+        return msgspec.structs.replace(state, published=history, answers=tuple(kept)), out + reminded
 
     def _lives(
         self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
     ) -> dict[str, list[tuple[Change, Context]]]:
         """Return the transitions of each alert in the steps from `index` on, in event order."""
-        rules = self._folder.rules
+        rules = self._stepper.rules
         found: dict[str, list[tuple[Change, Context]]] = {}
         rest: Context | None = None
         if index and steps[0].passed:
             fold, entry = state.folds[index - 1], tail[index - 1]
-            turn = self._folder.turn(fold, entry, state.tenant, state.customer_key)
+            turn = self._stepper.turn(fold, entry, state.tenant, state.customer_key)
             rest = Context(fold, turn, entry, None, rules)
         for entry, step in zip(tail[index:], steps, strict=True):
             context = Context(step.fold, step.turn, entry, message, rules)
@@ -164,26 +164,28 @@ def _before(state: CustomerState, fold: Fold, until_ms: int) -> Before:
 
 def _is_due(state: CustomerState, until_ms: int) -> bool:
     """Whether a reminder, or stored feedback on a published alert, is due by `until_ms`."""
-    for item in state.told:
+    for item in state.published:
         if 0 < item.remind_ms <= until_ms:
             return True
-    return any([given.at_ms <= until_ms and alerts.find(state.told, given.alert) for given in state.answers])
+    return any([given.at_ms <= until_ms and alerts.find(state.published, given.alert) for given in state.answers])
 
 
-def _remind(told: History, until_ms: int, context: Context) -> tuple[History, list[Escalation]]:
+def _remind(history: History, until_ms: int, context: Context) -> tuple[History, list[Escalation]]:
     out: list[Escalation] = []
-    for item in alerts.reminders(told, until_ms):
-        told, said = alerts.remind(told, item, context)
-        out.append(said)
-    return told, out
+    for item in alerts.reminders(history, until_ms):
+        history, escalation = alerts.remind(history, item, context)
+        out.append(escalation)
+    return history, out
 
 
 def _at_rest_if_over(state: CustomerState, last: Stepped) -> CustomerState:
     """Remove reminders when the session is over: alerts raised after its end are stored but never reminded."""
-    if not _is_over(state, last) or not any([item.remind_ms for item in state.told]):
+    if not _is_over(state, last) or not any([item.remind_ms for item in state.published]):
         return state
-    told = tuple([msgspec.structs.replace(item, remind_ms=0) if item.remind_ms else item for item in state.told])
-    return msgspec.structs.replace(state, told=told)
+    history = tuple(
+        [msgspec.structs.replace(item, remind_ms=0) if item.remind_ms else item for item in state.published]
+    )
+    return msgspec.structs.replace(state, published=history)
 
 
 def _is_over(state: CustomerState, last: Stepped) -> bool:

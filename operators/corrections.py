@@ -10,23 +10,23 @@ import msgspec
 
 from operators.entry import Entry
 from operators.escalation import Alarms
-from operators.fold import Fold, Folder
+from operators.fold import Fold, Stepper
+from operators.publishing import Publisher
 from operators.records import Escalation, Message, SessionUpdate, Turn
 from operators.state import CustomerState, insertion, last_of_sessions, remembered
 from operators.summary import session_knowledge, session_update
-from operators.telling import Teller
 from operators.trajectory import point_of
 
 Output = Turn | SessionUpdate | Escalation
 Corrected = tuple[CustomerState, list[Output]]
 
 
-class Refolder:
-    """Folds entries again with a `Folder`, and returns the rows and escalations that result."""
+class Corrector:
+    """Folds entries again with a `Stepper`, and returns the rows and escalations that result."""
 
-    def __init__(self, folder: Folder, teller: Teller) -> None:
-        self._folder = folder
-        self._teller = teller
+    def __init__(self, stepper: Stepper, publisher: Publisher) -> None:
+        self._stepper = stepper
+        self._publisher = publisher
 
     def insert(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
         """Add an event between others of the tail."""
@@ -62,9 +62,9 @@ class Refolder:
             entry = msgspec.structs.replace(entry, event_ms=old.event_ms)
         session = state.settled.session
         state = msgspec.structs.replace(state, ranks=(*state.ranks[:at], rank, *state.ranks[at + 1 :]))
-        if not entry.retracted and (session is None or not self._folder.belongs(session, entry)):
+        if not entry.retracted and (session is None or not self._stepper.belongs(session, entry)):
             return state, []  # the levels in a session long over are no longer known, so its row stays as it is
-        return self._amend(state, self._folder.correct(state.settled, entry), entry, message)
+        return self._amend(state, self._stepper.correct(state.settled, entry), entry, message)
 
     def late(self, state: CustomerState, entry: Entry, message: Message) -> Corrected:
         """Add an event whose place is settled.
@@ -72,11 +72,11 @@ class Refolder:
         If it does not belong to the current session, it belongs to `state.past`, a session that comes late as a whole.
         """
         session = state.settled.session
-        settled = self._folder.late(state.settled, entry)
+        settled = self._stepper.late(state.settled, entry)
         ring, ranks = remembered(state, (entry,))
         state = msgspec.structs.replace(state, ring=ring, ranks=ranks)
         after, (late, *out) = self._amend(state, settled, entry, message)
-        if entry.retracted or session is None or self._folder.belongs(session, entry):
+        if entry.retracted or session is None or self._stepper.belongs(session, entry):
             return after, [late, *out]
         past, turn = self._past(state, entry)
         row = self.summary(state, past, after.current, "closed")
@@ -91,7 +91,7 @@ class Refolder:
         """
         session = fold.session
         if how == "closed" and session is not None and fold.alarms.tracks:
-            alarms, _ = self._folder.rest(fold, session.deadline_ms, state.tenant, state.customer_key)
+            alarms, _ = self._stepper.rest(fold, session.deadline_ms, state.tenant, state.customer_key)
             fold = msgspec.structs.replace(fold, alarms=alarms)
         return session_update(
             state.tenant,
@@ -100,18 +100,18 @@ class Refolder:
             closed=how == "closed",
             deleted=gone_at is not None,
             known=session_knowledge(fold.known if gone_at is None else gone_at, latest.known),
-            parameters=self._folder.parameters,
+            parameters=self._stepper.parameters,
         )
 
     def _past(self, state: CustomerState, entry: Entry) -> tuple[Fold, Turn]:
         """Return the past session after the event is added to it, and the event's turn in it."""
         past, who = state.past, (state.tenant, state.customer_key)
-        if past is None or past.session is None or not self._folder.belongs(past.session, entry):
+        if past is None or past.session is None or not self._stepper.belongs(past.session, entry):
             past = Fold(known=state.settled.known)
         if entry.place < past.place:
-            past = self._folder.late(past, entry)
-            return past, self._folder.turn(past, entry, *who, late=True)
-        step = self._folder.step(past, entry, *who)
+            past = self._stepper.late(past, entry)
+            return past, self._stepper.turn(past, entry, *who, late=True)
+        step = self._stepper.step(past, entry, *who)
         session = step.fold.session
         assert session is not None  # only a tombstone opens no session
         session = msgspec.structs.replace(session, late_events=session.late_events + 1)
@@ -131,7 +131,7 @@ class Refolder:
 
     def _amend(self, state: CustomerState, settled: Fold, entry: Entry, message: Message) -> Corrected:
         """Replace the settled fold, write the row of the late event, and fold the tail again from there."""
-        late = self._folder.turn(settled, entry, state.tenant, state.customer_key, late=True)
+        late = self._stepper.turn(settled, entry, state.tenant, state.customer_key, late=True)
         rebased = msgspec.structs.replace(state, settled=settled, folds=())
         before = (state.settled, *state.folds)
         after, out = self._refold(rebased, state.tail, 0, set(), message, before)
@@ -152,11 +152,11 @@ class Refolder:
         behind the rows published so far, if they are not those of the state.
         """
         before = state.folds[index - 1] if index else state.settled
-        steps = self._folder.steps(before, tail[index:], state.tenant, state.customer_key)
+        steps = self._stepper.steps(before, tail[index:], state.tenant, state.customer_key)
         folds = (*state.folds[:index], *[step.fold for step in steps])
         turns = [s.turn for at, s in enumerate(steps, index) if at in fresh or not tail[at].retracted]
         rows = self._sessions(state, history or (before, *state.folds[index:]), (before, *folds[index:]))
-        state, escalations = self._teller.refolded(state, tail, index, steps, message)
+        state, escalations = self._publisher.refolded(state, tail, index, steps, message)
         return msgspec.structs.replace(state, tail=tail, folds=folds), [*turns, *rows, *escalations]
 
     def _sessions(self, state: CustomerState, old: tuple[Fold, ...], new: tuple[Fold, ...]) -> list[Output]:

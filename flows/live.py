@@ -1,7 +1,8 @@
 """The live job: reads Kafka, writes rows to ClickHouse and escalations to Kafka. `python -m flows.live --help`.
 
 `python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line, but only as one process
-with one worker: partitions are assigned by process number, which only `python -m flows.live` passes to the graph.
+with one worker: partitions are assigned by process number, which only `python -m flows.live` passes to the graph. Its
+recovery store, if any, is the folder that the command line names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import IO
 
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
@@ -31,12 +33,18 @@ from operators.clock import now_ms
 from operators.rules import Rules
 from operators.ticks import Timers
 
+_held: list[IO[str]] = []
+"""Locks of a process that the engine's command line runs: it does not come back to us at its end."""
+
 
 def main() -> Dataflow:
     """Build the dataflow from the environment; Bytewax's command line calls this.
 
+    Locks the state folder until the process ends.
+
     Raises:
         SettingsError: A setting is wrong, or the environment or the command line asks for more than one worker.
+        FolderInUseError: Another job has the state folder.
     """
     log_to_stderr()
     settings, told = Settings.from_env(os.environ), parse_engine_args()
@@ -46,6 +54,9 @@ def main() -> Dataflow:
             "bytewax.run runs this job as one process with one worker: for more, set UNDERTONE_PROCESSES and run"
             " `python -m infra.launch`"
         )
+    _held.append(lock(settings.state_dir, name="lock-0"))
+    if told.recovery_directory is not None:
+        drop_uncommitted(told.recovery_directory)
     return build(settings, stop=drain_on_sigterm())
 
 

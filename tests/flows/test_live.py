@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
 import pytest
 from bytewax.dataflow import Dataflow
+from bytewax.recovery import init_db_dir
 
 from flows import live, parts
 from flows.settings import Settings, SettingsError
 from infra import traffic
 from infra.embedded_kafka import MockCluster
-from infra.state_folder import lock
+from infra.recovery_store import keys
+from infra.state_folder import FolderInUseError, lock
 from infra.traffic.people import person
 from models.calibration import identity
 from operators.clickhouse_sink import PARTITIONS, ClickHouseSink
@@ -220,8 +224,27 @@ def test_two_jobs_without_a_launcher_cannot_share_a_state_folder(
     assert f"flows.live: another job (process {os.getpid()}) or one of its workers runs on" in capsys.readouterr().err
 
 
-def test_the_command_line_of_the_engine_gets_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_of_the_engine_gets_the_graph_and_its_state_folder_is_locked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("UNDERTONE_SCORER", "fake")
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["run.py", "flows.live:main", "-s", "5"])
 
     assert isinstance(live.main(), Dataflow)
+    with pytest.raises(FolderInUseError):
+        lock(tmp_path, patience=0.0, name="lock-0")
+
+
+def test_the_command_line_of_the_engine_reads_no_snapshot_of_an_uncommitted_epoch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    init_db_dir(tmp_path, 1)
+    with closing(sqlite3.connect(tmp_path / "part-0.sqlite3")) as store, store:
+        store.execute("INSERT INTO snaps (step_id, state_key, snap_epoch) VALUES ('undertone.customer', '7', 1)")
+    monkeypatch.setenv("UNDERTONE_SCORER", "fake")
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(sys, "argv", ["run.py", "flows.live:main", "-r", str(tmp_path), "-s", "5", "-b", "0"])
+
+    live.main()
+    assert keys(tmp_path, "undertone.customer") == set()

@@ -188,9 +188,20 @@ class KafkaBroker:
         )
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Create a topic and wait until it can be used."""
-        admin = self.admin()  # keep a reference until the answer arrives
+        """Create a topic and wait until clients see all of its partitions, which is later than the answer.
+
+        Raises:
+            KafkaException: the broker refuses, or the partitions do not appear in time.
+        """
+        admin = self.admin()
         admin.create_topics([NewTopic(name, partitions, 1)])[name].result()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            seen = admin.list_topics(name, timeout=5).topics[name]
+            if seen.error is None and sum(one.leader >= 0 for one in seen.partitions.values()) == partitions:
+                return
+            time.sleep(0.02)
+        raise KafkaException(f"topic {name} does not show {partitions} partitions after {START_SECONDS:.0f} s")
 
     def stop(self, seconds: float = 30.0) -> None:
         """Shut the broker down cleanly; kill it if it takes longer than `seconds`."""

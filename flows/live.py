@@ -1,8 +1,8 @@
 """The live job: reads Kafka, writes rows to ClickHouse and escalations to Kafka. `python -m flows.live --help`.
 
 `python -m bytewax.run "flows.live:main"` runs the same graph under Bytewax's own command line, but only as one process
-with one worker: partitions are assigned by process number, which only `python -m flows.live` passes to the graph. Its
-recovery store, if any, is the folder that the command line names.
+with one worker: partitions are assigned by process number, which only `python -m flows.live` passes to the graph. It
+keeps its state only with `-r`, which must name the recovery store of the state folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import IO
 
 from bytewax.dataflow import Dataflow
@@ -34,7 +35,8 @@ from operators.rules import Rules
 from operators.ticks import Timers
 
 _held: list[IO[str]] = []
-"""Locks of a process that the engine's command line runs: it does not come back to us at its end."""
+"""Open lock files of `main`. `bytewax.run` runs none of our code after `main` returns, so they stay referenced here: a
+lock ends when its file is closed."""
 
 
 def main() -> Dataflow:
@@ -43,20 +45,22 @@ def main() -> Dataflow:
     Locks the state folder until the process ends.
 
     Raises:
-        SettingsError: A setting is wrong, or the environment or the command line asks for more than one worker.
+        SettingsError: A setting is wrong, or the environment or the command line asks for more than one worker or for
+            another recovery store.
         FolderInUseError: Another job has the state folder.
     """
     log_to_stderr()
-    settings, told = Settings.from_env(os.environ), parse_engine_args()
-    addresses = (told.addresses or "").split(";")
-    if max(settings.processes, len(addresses), told.workers_per_process or 1) > 1:
+    settings, asked = Settings.from_env(os.environ), parse_engine_args()
+    addresses = (asked.addresses or "").split(";")
+    if max(settings.processes, len(addresses), asked.workers_per_process or 1) > 1:
         raise SettingsError(
             "bytewax.run runs this job as one process with one worker: for more, set UNDERTONE_PROCESSES and run"
             " `python -m infra.launch`"
         )
     _held.append(lock(settings.state_dir, name="lock-0"))
-    if told.recovery_directory is not None:
-        drop_uncommitted(told.recovery_directory)
+    store = _prepare(settings, alone=True)
+    if asked.recovery_directory is not None and asked.recovery_directory.resolve() != store.resolve():
+        raise SettingsError(f"-r must be {store}, the recovery store of UNDERTONE_STATE_DIR")
     return build(settings, stop=drain_on_sigterm())
 
 
@@ -92,10 +96,7 @@ def run(settings: Settings, *, process_id: int = 0, addresses: Sequence[str] = (
 
 
 def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
-    check_topics(settings)
-    recovery = recovery_store(settings)
-    if not addresses:  # of several processes one may read the store already: the supervisor has done it
-        drop_uncommitted(recovery)
+    recovery = _prepare(settings, alone=not addresses)
     stop = drain_on_sigterm()
     flow = build(settings, stop, process_id=process_id)
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
@@ -109,6 +110,18 @@ def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
         epoch_interval=timedelta(seconds=settings.epoch),
         recovery_config=RecoveryConfig(str(recovery)),
     )
+
+
+def _prepare(settings: Settings, *, alone: bool) -> Path:
+    """Return the recovery store, checked, and rid of what the engine should not read. Call before the engine opens it.
+
+    Of several processes one may read the store already: there the supervisor has cleaned it.
+    """
+    check_topics(settings)
+    store = recovery_store(settings)
+    if alone:
+        drop_uncommitted(store)
+    return store
 
 
 def check_processes(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:

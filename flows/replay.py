@@ -33,7 +33,7 @@ from flows.intake import Accepted, Intake
 from flows.parts import make_intake, make_reducer, make_scorer, make_store, recovery_store
 from flows.pipeline import Ends, pipeline
 from flows.settings import Settings, SettingsError
-from operators.clock import now_ms
+from operators.clock import ms_of, now_ms
 from operators.kafka_sink import Outgoing
 from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
 from operators.records import Raw, StreamTime
@@ -52,8 +52,8 @@ class Window:
         self._intake = intake
         self._feedback_topic = feedback_topic
         self._timers = timers
-        self._begin_ms = int(begin.timestamp() * 1000)
-        self._end_ms = int(end.timestamp() * 1000)
+        self._begin_ms = ms_of(begin)
+        self._end_ms = ms_of(end)
         self._caught_up: dict[str, int] = {}
         self._done = threading.Event()
 

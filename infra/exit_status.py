@@ -1,4 +1,4 @@
-"""Exit statuses of the job's commands, which the supervisor and operators tell apart."""
+"""Exit statuses of `flows.live`, `flows.replay` and `infra.launch`, which the supervisor and operators tell apart."""
 
 from typing import Final
 

@@ -36,7 +36,7 @@ NOT_AGAIN: Final = {
 CUT_SHORT: Final = "at most two epochs are replayed at the next start"
 POLL_SECONDS: Final = 0.1
 HEALTHY_SECONDS: Final = 60.0
-LAST_WORDS_SECONDS: Final = 1.0
+FAIL_TOGETHER_SECONDS: Final = 1.0
 
 
 class LaunchError(RuntimeError):
@@ -181,7 +181,7 @@ class Supervisor:
 
         A worker that fails makes the others fail, and any of them may end first.
         """
-        until = time.monotonic() + LAST_WORDS_SECONDS
+        until = time.monotonic() + FAIL_TOGETHER_SECONDS
         while time.monotonic() < until and any(worker.poll() is None for worker in self._workers):
             time.sleep(POLL_SECONDS)
         return [worker.poll() for worker in self._workers]

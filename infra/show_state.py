@@ -31,7 +31,7 @@ def named(value: object) -> object:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 if the customer was found, 1 if not, 2 if a setting or the store is wrong."""
+    """Run the command line; return 0 if the customer was found, 1 if not, 2 if setting, store or snapshot is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.show_state",
         description="Show what the job knows of one customer, as JSON. UNDERTONE_STATE_DIR names the state folder.",
@@ -40,13 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     key = parser.parse_args(argv).customer_key
     try:
         blob = newest(recovery(Settings.from_env(os.environ).state_dir), STEP, str(key))
-    except (SettingsError, sqlite3.Error) as error:
+        known = None if blob is None else snapshots.load(blob)
+    except (SettingsError, sqlite3.Error, snapshots.SnapshotError) as error:
         print(f"infra.show_state: {error}", file=sys.stderr)
         return 2
-    if blob is None:
+    if known is None:
         print("infra.show_state: the state folder does not know this customer", file=sys.stderr)
         return 1
-    print(msgspec.json.format(msgspec.json.encode(named(snapshots.load(blob)))).decode())
+    print(msgspec.json.format(msgspec.json.encode(named(known))).decode())
     return 0
 
 

@@ -166,7 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scorer = OnnxScorer.load(given.bundle)
         rows = read_labels(given.labels, scorer)
         before, shipped = scorer.calibration, shipped_fit(given.bundle)
-        fitted = fit(rows, precision=given.precision or before.precision, prior=shipped)
+        prior = msgspec.structs.replace(shipped, costs=before.costs)  # decided by people: not the shipped ones again
+        fitted = fit(rows, precision=given.precision or before.precision, prior=prior)
         if not given.dry_run:
             _write(given.bundle, fitted)
     except (RowError, BundleError, TooFewLabels, OSError) as error:

@@ -51,7 +51,8 @@ class Costs(msgspec.Struct, frozen=True):
     missed_negative: float = 1.0
     missed_positive: float = 1.0
     wrong_sign: float = 1.0
-    """How many times as much as to miss a feeling it costs to take it for its opposite."""
+    """Factor on the cost of a miss when a feeling is taken for its opposite: a complaint called praise costs
+    `missed_negative` x `wrong_sign`."""
 
     def matrix(self) -> Floats:
         """[3, 3] costs by true sentiment and label, both in the order negative, neutral, positive."""

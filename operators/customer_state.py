@@ -3,8 +3,8 @@
 Arrival order does not matter within the allowed lateness. The state is the `settled` fold of all messages before the
 customer's watermark (latest event time minus lateness), plus the open `tail`: the later messages, in event order. A
 message that comes in order costs one step of the fold. A message out of order is sorted in, and the messages after it
-are folded again (`refold.py`). A revision or a retraction replaces its entry in the tail. The same steps are taken in
-the same order, whatever arrived when, so the results are bit-equal.
+are folded again (`corrections.py`). A revision or a retraction replaces its entry in the tail. The same steps are
+taken in the same order, whatever arrived when, so the results are bit-equal.
 
 Versions come from the data: the version of a turn is the sum of `Entry.knowledge` over all messages up to its place,
 so on every run the row with the highest version is the one that has seen most. The version of a session counts every
@@ -21,6 +21,7 @@ import msgspec
 
 from operators import alerts, snapshots
 from operators.alerts import Answer
+from operators.clock import ms_of
 from operators.corrections import Corrector, Output
 from operators.entry import Entry, entry_of, hash64
 from operators.escalation import alert_of
@@ -75,9 +76,9 @@ class CustomerReducer:
         customer_key, alert = named
         if state is None:
             state = CustomerState(feedback.tenant, customer_key)
-        at_ms = round(feedback.event_time.timestamp() * 1000)
-        state, escalation = self._publisher.answered(state, Answer(alert, feedback.action, at_ms))
-        return state, [*escalation]
+        at_ms = ms_of(feedback.event_time)
+        state, escalations = self._publisher.answered(state, Answer(alert, feedback.action, at_ms))
+        return state, [*escalations]
 
     def on_tick(self, state: CustomerState, stream_ms: int) -> tuple[CustomerState | None, list[Output]]:
         """Publish what follows from silence until the lateness before `stream_ms`; the state is None to forget it."""
@@ -86,10 +87,10 @@ class CustomerReducer:
         session = fold.session
         if self.has_open_session(state) and session is not None:
             passed_ms = stream_ms - self.lateness_ms
-            state, escalation = self._publisher.passed(state, min(passed_ms, session.deadline_ms))
-            out += escalation
+            state, escalations = self._publisher.passed(state, min(passed_ms, session.deadline_ms))
+            out += escalations
             if passed_ms > session.deadline_ms:
-                context = self._publisher.at_rest(state)
+                context = self._publisher.last_context(state)
                 history, cleared = alerts.resolve_all(state.published, session.deadline_ms, context)
                 passed_ms = max(passed_ms, state.passed_ms)
                 state = msgspec.structs.replace(state, published=history, closed=fold.known, passed_ms=passed_ms)
@@ -145,8 +146,8 @@ class CustomerReducer:
         before = state.current
         step = self._stepper.step(before, entry, state.tenant, state.customer_key)
         out: list[Output] = [step.turn, *self._sessions_appended(state, before, step.fold)]
-        state, escalation = self._publisher.appended(state, step, entry, message)
-        out += escalation
+        state, escalations = self._publisher.appended(state, step, entry, message)
+        out += escalations
         tail, folds = (*state.tail, entry), (*state.folds, step.fold)
         return msgspec.structs.replace(state, tail=tail, folds=folds), out
 

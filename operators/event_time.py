@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from operators.clock import ms_of
 from operators.decode import MAX_BYTES
 
 
@@ -31,6 +32,6 @@ def event_time_ms(payload: bytes | None) -> int | None:
     if payload is None or len(payload) > MAX_BYTES:
         return None
     try:
-        return int(_STAMP.decode(payload).event_time.timestamp() * 1000)
+        return ms_of(_STAMP.decode(payload).event_time)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None

@@ -7,7 +7,6 @@ from typing import Literal
 
 import msgspec
 
-from operators.entry import Entry
 from operators.escalation import escalation_id
 from operators.fold import Fold
 from operators.records import TAGS, Escalation, Evidence, Message, RedactedText, Transition, Turn
@@ -38,7 +37,6 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     fold: Fold
     turn: Turn
-    entry: Entry | None
     message: Message | None
     rules: Rules
 

@@ -22,7 +22,7 @@ from operators.mood import Mood
 from operators.parameters import SCALE, Parameters
 from operators.records import Turn
 from operators.rules import Rules
-from operators.session import Contacts, Session
+from operators.session import NO_SESSION, Contacts, Session
 from operators.trajectory import Trajectory
 
 EVIDENCE = 3
@@ -177,7 +177,7 @@ class Stepper:
         late: bool = False,
     ) -> Turn:
         p, now, trajectory = self.parameters, entry.event_ms, fold.trajectory
-        session = fold.session or _NOWHERE
+        session = fold.session or NO_SESSION
         (level, evidence), (customer, customer_evidence) = levels
         slope = trajectory.slope
         day, week = sessions.contact_counts(fold.contacts, now)
@@ -276,7 +276,7 @@ class Stepper:
 
     def _judge(self, fold: Fold, entry: Entry, turn: Turn) -> tuple[Fold, list[Change]]:
         """Evaluate the rules in scope."""
-        session = fold.session or _NOWHERE
+        session = fold.session or NO_SESSION
         facts = Facts(
             turn,
             entry.keywords,
@@ -302,7 +302,3 @@ class Stepper:
 def ends_wait(entry: Entry) -> bool:
     """Whether the customer no longer waits after this: an agent or a bot spoke, or the conversation was closed."""
     return entry.kind == "closed" or (entry.kind == "utterance" and entry.speaker in ("agent", "bot"))
-
-
-_NOWHERE = Session("", 0, 0, 0, 0.0)
-"""Used while no session has begun: all events so far are retracted, or retract events that never came."""

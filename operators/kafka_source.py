@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from operators import metrics
 from operators.clock import now_ms
+from operators.decode import AHEAD_MS
 from operators.epoch_clock import EpochClock
 from operators.event_time import event_time_ms
 from operators.first_failure import watched
@@ -43,7 +44,6 @@ __all__ = ["KafkaSource", "KafkaSourceError", "Raw", "ReadOptions", "StreamTime"
 
 IDLE: Final = timedelta(milliseconds=10)
 STREAM_INTERVAL_MS: Final = 200
-MAX_AHEAD_MS: Final = 5 * 60 * 1000
 STAMP_EVERY: Final = 16
 _DEFAULTS: Final[dict[str, Any]] = {
     "fetch.wait.max.ms": 50,
@@ -145,7 +145,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
 
     def _note_event_time(self, raws: list[Raw]) -> None:
         """Examine every 16th record and the last: an estimate below the true maximum can only delay closing."""
-        latest_ms = self._source.clock() + MAX_AHEAD_MS
+        latest_ms = self._source.clock() + AHEAD_MS
         for raw in (*raws[:-1:STAMP_EVERY], *raws[-1:]):
             event_ms = self._source.event_time(raw.payload)
             if event_ms is not None and self._max_ms < event_ms <= latest_ms:

@@ -32,19 +32,19 @@ class Publisher:
         self._stepper = stepper
         self._lateness_ms = lateness_ms
 
-    def at_rest(self, state: CustomerState) -> Context:
+    def last_context(self, state: CustomerState) -> Context:
         """Return the context of a transition without an event of its own: that of the customer's last event."""
         fold, entry = state.current, state.tail[-1]
         turn = self._stepper.turn(fold, entry, state.tenant, state.customer_key)
-        return Context(fold, turn, entry, None, self._stepper.rules)
+        return Context(fold, turn, None, self._stepper.rules)
 
     def appended(self, state: CustomerState, step: Stepped, entry: Entry, message: Message) -> Publication:
         """Publish what the customer's newest event changed; `state` is that before the event."""
         out: list[Escalation] = []
         if step.passed or ((state.published or state.answers) and _is_due(state, entry.event_ms)):
-            state, out = self._passed(state, step.passed, entry.event_ms, self.at_rest(state))
+            state, out = self._passed(state, step.passed, entry.event_ms, self.last_context(state))
         if step.changes:
-            context = Context(step.fold, step.turn, entry, message, self._stepper.rules)
+            context = Context(step.fold, step.turn, message, self._stepper.rules)
             history: History = state.published
             for change in step.changes:
                 history, escalation = alerts.publish(history, change, context)
@@ -53,7 +53,7 @@ class Publisher:
         if entry.event_ms < state.passed_ms:
             state, more = self._overtaken(state, step, entry)
             out += more
-        return _at_rest_if_over(state, step), out
+        return _without_reminders_if_over(state, step), out
 
     def refolded(
         self, state: CustomerState, tail: tuple[Entry, ...], index: int, steps: list[Stepped], message: Message
@@ -65,7 +65,7 @@ class Publisher:
         history, last = state.published, steps[-1]
         if not history and not state.passed_ms and not any([step.passed or step.changes for step in steps]):
             return state, []
-        context = Context(last.fold, last.turn, tail[-1], message, self._stepper.rules)
+        context = Context(last.fold, last.turn, message, self._stepper.rules)
         alarms, ahead = self._stepper.rest(last.fold, state.passed_ms, state.tenant, state.customer_key)
         lives = self._lives(state, tail, index, steps, message)
         reopens = not _is_over(state, last)
@@ -81,7 +81,7 @@ class Publisher:
                 out += [escalation] if escalation else []
         before = _before(state, state.folds[index - 1] if index else state.settled, tail[index].event_ms)
         history, more = alerts.reconcile(history, alarms, lives, before, context, reopens=reopens)
-        state = _at_rest_if_over(msgspec.structs.replace(state, published=history), last)
+        state = _without_reminders_if_over(msgspec.structs.replace(state, published=history), last)
         state, due = self._passed(state, [], tail[-1].event_ms, context)
         return state, out + more + due
 
@@ -90,7 +90,7 @@ class Publisher:
         _, changes = self._stepper.rest(state.current, until_ms, state.tenant, state.customer_key)
         if not changes and not _is_due(state, until_ms):
             return state, []
-        state, out = self._passed(state, changes, until_ms, self.at_rest(state))
+        state, out = self._passed(state, changes, until_ms, self.last_context(state))
         if changes:
             state = msgspec.structs.replace(state, passed_ms=max(until_ms, state.passed_ms))
         return state, out
@@ -99,13 +99,13 @@ class Publisher:
         """Apply what a person did with an alert; if the alert is not raised yet, store the feedback until it is."""
         if alerts.find(state.published, given.alert) is None:
             return msgspec.structs.replace(state, answers=alerts.with_answer(state.answers, given, ANSWERS)), []
-        history, escalation = alerts.answer(state.published, given, self.at_rest(state))
+        history, escalation = alerts.answer(state.published, given, self.last_context(state))
         return msgspec.structs.replace(state, published=history), [escalation] if escalation else []
 
     def _overtaken(self, state: CustomerState, step: Stepped, entry: Entry) -> Publication:
         """Correct what ticks published for times after the newest event, where the event proves it wrong."""
         alarms, changes = self._stepper.rest(step.fold, state.passed_ms, state.tenant, state.customer_key)
-        context = Context(step.fold, step.turn, entry, None, self._stepper.rules)
+        context = Context(step.fold, step.turn, None, self._stepper.rules)
         mentioned = [change.track.alert for change in (*step.passed, *step.changes, *changes)]
         reopens = not _is_over(state, step)
         before = _before(state, state.current, entry.event_ms)
@@ -145,14 +145,14 @@ class Publisher:
         if index and steps[0].passed:
             fold, entry = state.folds[index - 1], tail[index - 1]
             turn = self._stepper.turn(fold, entry, state.tenant, state.customer_key)
-            rest = Context(fold, turn, entry, None, rules)
-        for entry, step in zip(tail[index:], steps, strict=True):
-            context = Context(step.fold, step.turn, entry, message, rules)
+            rest = Context(fold, turn, None, rules)
+        for step in steps:
+            context = Context(step.fold, step.turn, message, rules)
             for change in step.passed:
                 found.setdefault(change.track.alert, []).append((change, rest or context))
             for change in step.changes:
                 found.setdefault(change.track.alert, []).append((change, context))
-            rest = Context(step.fold, step.turn, entry, None, rules)
+            rest = Context(step.fold, step.turn, None, rules)
         return found
 
 
@@ -178,7 +178,7 @@ def _remind(history: History, until_ms: int, context: Context) -> tuple[History,
     return history, out
 
 
-def _at_rest_if_over(state: CustomerState, last: Stepped) -> CustomerState:
+def _without_reminders_if_over(state: CustomerState, last: Stepped) -> CustomerState:
     """Remove reminders when the session is over: alerts raised after its end are stored but never reminded."""
     if not _is_over(state, last) or not any([item.remind_ms for item in state.published]):
         return state

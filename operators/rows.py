@@ -7,12 +7,12 @@ them with the migrated database. Instants are inserted as integer milliseconds, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
+from operators.clock import ms_of
 from operators.records import TAGS, Escalation, Feedback, Origin, Progress, Rejected, Scored, SessionUpdate, Turn
 
 Row = tuple[Any, ...]
@@ -29,8 +29,6 @@ COUNT = "UInt32"
 BIG = "UInt64"
 FLAG = "Bool"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MILLISECOND = timedelta(milliseconds=1)
 _TAKEN_BACK = 1 << 32
 """Version offset of a retraction: more than 2 x any revision."""
 _TAG_SETS = tuple(tuple(tag for bit, tag in enumerate(TAGS) if flags >> bit & 1) for flags in range(1 << len(TAGS)))
@@ -137,10 +135,6 @@ def _itself(record: Any) -> Any:
     return record
 
 
-def _event_ms(feedback: Feedback) -> int:
-    return (feedback.event_time - _EPOCH) // _MILLISECOND
-
-
 def _computed_of_scored(record: Scored) -> Row:
     gone = int(record.utterance.kind == "retracted")
     return (scored_version(record), gone, _TAG_SETS[record.flags], *record.tags)
@@ -239,7 +233,7 @@ _DEAD_LETTER = _table(
 
 _FEEDBACK = _table(
     [_of(NAME, "tenant action by"), _of(STRING, "escalation_id feedback_id")],
-    Computed((("event_time", TIME),), lambda record: (_event_ms(record),)),
+    Computed((("event_time", TIME),), lambda record: (ms_of(record.event_time),)),
 )
 
 _PROGRESS = _table(

@@ -60,6 +60,10 @@ class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Other interactions begun in the 7 days before this session."""
 
 
+NO_SESSION = Session("", 0, 0, 0, 0.0)
+"""Used while no session has begun: all events so far are retracted, or retract events that never came."""
+
+
 def session_id(tenant: str, customer_key: int, started_ms: int) -> str:
     """Return the session id, a hash of the customer and the time of the first event: equal data give equal ids.
 

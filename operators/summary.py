@@ -9,9 +9,7 @@ from operators.fold import Fold
 from operators.mood import level_at
 from operators.parameters import SCALE, Parameters
 from operators.records import SessionUpdate
-from operators.session import Session, contact_counts
-
-_NONE = Session("", 0, 0, 0, 0.0)
+from operators.session import NO_SESSION, contact_counts
 
 
 def session_knowledge(known: int, latest: int) -> int:
@@ -34,7 +32,7 @@ def session_update(
     Its version is 2 x knowledge, plus 1 once it is closed or deleted: a closed row replaces the open row with equal
     knowledge, and any row with more knowledge replaces the closed row.
     """
-    session = fold.session or _NONE
+    session = fold.session or NO_SESSION
     trajectory = fold.trajectory
     begin, end = quarters(trajectory.bins)
     final, _ = level_at(fold.mood.customer, session.ended_ms, parameters.customer_half_life_ms, parameters.kappa)

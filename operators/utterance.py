@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from models.language import looks_like_tag, spelled
 from operators.channels import Cleaned, clean
+from operators.clock import ms_of
 from operators.decode import decode
 from operators.identity import Identity, country
 from operators.records import Event, Origin, Rating, Reason, RedactedText, Rejected, Utterance
@@ -107,7 +108,7 @@ def to_utterance(
         redactions,
         event.final,
         1.0 if event.asr_confidence is None or not spoken else event.asr_confidence,
-        round(event.event_time.timestamp() * 1000),
+        ms_of(event.event_time),
         acoustic.silence_ms if acoustic else 0,
         acoustic.overtalk_ms if acoustic else 0,
         _on_unit_scale(event.rating) if event.rating else None,

@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 import pytest
 from bytewax.dataflow import Dataflow
-from bytewax.recovery import init_db_dir
 
 from flows import live, parts
 from flows.settings import Settings, SettingsError
@@ -239,12 +238,22 @@ def test_the_command_line_of_the_engine_gets_the_graph_and_its_state_folder_is_l
 def test_the_command_line_of_the_engine_reads_no_snapshot_of_an_uncommitted_epoch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    init_db_dir(tmp_path, 1)
-    with closing(sqlite3.connect(tmp_path / "part-0.sqlite3")) as store, store:
-        store.execute("INSERT INTO snaps (step_id, state_key, snap_epoch) VALUES ('undertone.customer', '7', 1)")
+    store = parts.recovery_store(Settings(state_dir=tmp_path))
+    with closing(sqlite3.connect(store / "part-0.sqlite3")) as file, file:
+        file.execute("INSERT INTO snaps (step_id, state_key, snap_epoch) VALUES ('undertone.customer', '7', 1)")
     monkeypatch.setenv("UNDERTONE_SCORER", "fake")
-    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr(sys, "argv", ["run.py", "flows.live:main", "-r", str(tmp_path), "-s", "5", "-b", "0"])
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["run.py", "flows.live:main", "-r", str(store), "-s", "5", "-b", "0"])
 
     live.main()
-    assert keys(tmp_path, "undertone.customer") == set()
+    assert keys(store, "undertone.customer") == set()
+
+
+def test_the_command_line_of_the_engine_may_name_no_other_recovery_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("UNDERTONE_STATE_DIR", str(tmp_path / "mine"))
+    monkeypatch.setattr(sys, "argv", ["run.py", "flows.live:main", "-r", str(tmp_path), "-s", "5", "-b", "0"])
+
+    with pytest.raises(SettingsError, match=f"-r must be {tmp_path}/mine/recovery"):
+        live.main()

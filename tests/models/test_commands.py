@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from models import calibrate, evaluate, jsonl, score
-from models.bundle import DEFAULT, SHIPPED_FIT, verify
+from models.bundle import DEFAULT, SHIPPED_FIT, verify, write_manifest
 from models.calibration import LabelledLogits, expected_error, fit, softmax
 from models.scorer import SENTIMENTS, TAGS, OnnxScorer
 
@@ -339,6 +339,17 @@ def test_the_same_labels_count_once_however_often_they_are_given(
     (bundle / SHIPPED_FIT).write_bytes(b"{}")
     assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 2
     assert f"{SHIPPED_FIT}: differs" in capsys.readouterr().err
+
+
+def test_costs_that_were_changed_by_hand_outlast_a_refit(tmp_path: Path, bundle: Path) -> None:
+    labels = write(tmp_path / "f.jsonl", labelled(40))
+    path = bundle / "calibration.json"
+    for costs in ({"global": {"wrong_sign": 5.0}}, {}):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "costs": costs}))
+        write_manifest(bundle)
+        assert calibrate.main(["--labels", str(labels), "--bundle", str(bundle)]) == 0
+        found = OnnxScorer.load(bundle).calibration.costs
+        assert {where: one.wrong_sign for where, one in found.items()} == dict.fromkeys(costs, 5.0)
 
 
 def test_calibrate_dry_run_writes_nothing(tmp_path: Path, bundle: Path) -> None:

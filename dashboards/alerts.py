@@ -28,6 +28,8 @@ INTERVAL_S = 30
 RECEIVER = "undertone-supervisors"
 CLOSED = "undertone-closed-hours"
 WEBHOOK_VARIABLE = "UNDERTONE_ALERT_WEBHOOK"
+SILENT_DAYS = 7
+"""An organisation that is silent for longer leaves the alarm; with a day, a silent one would look mended the next."""
 
 
 def negative_queue() -> Json:
@@ -40,8 +42,10 @@ def negative_queue() -> Json:
         minutes=ALARM_MEMORY_MIN,
         wait="1m",
         severity="warning",
-        summary=f"{{{{ $labels.queue }}}}: {{{{ humanizePercentage $values.A.Value }}}} of messages negative "
-        f"(from {NEGATIVE_LIMIT:.0%} until below {NEGATIVE_CLEAR:.0%})",
+        summary=_summary(
+            "{{ $labels.queue }}: {{ humanizePercentage .Value }} of messages negative "
+            f"(from {NEGATIVE_LIMIT:.0%} until below {NEGATIVE_CLEAR:.0%})"
+        ),
         panel=(wallboard.UID, 7),
     )
 
@@ -62,14 +66,20 @@ def unanswered() -> Json:
         minutes=10,
         wait="0s",
         severity="critical",
-        summary=f"{{{{ $labels.queue }}}}: {{{{ $values.A.Value }}}} critical alerts without an answer for "
-        f"{ACKNOWLEDGE_TARGET_S // 60} minutes",
+        summary=_summary(
+            "{{ $labels.queue }}: {{ .Value }} critical alerts without an answer for "
+            f"{ACKNOWLEDGE_TARGET_S // 60} minutes"
+        ),
         panel=(escalations.UID, 13),
     )
 
 
 def job_stands_still() -> Json:
-    """The job commits no epoch any more, so nothing is scored and no escalation is sent; critical at any hour."""
+    """The job commits no epoch any more, so nothing is scored and no escalation is sent; critical at any hour.
+
+    It fires too while the store does not answer. The other rules then only go to the state Error, which the alarms on
+    the wall do not count.
+    """
     return _rule(
         "undertone-job",
         "Job stands still",
@@ -78,9 +88,13 @@ def job_stands_still() -> Json:
         minutes=10,
         wait="1m",
         severity="critical",
-        summary="last epoch committed {{ humanizeDuration $values.A.Value }} ago: nothing is scored, nobody is called",
+        summary=_summary(
+            "last epoch committed {{ humanizeDuration .Value }} ago: nothing is scored, nobody is called",
+            "no epoch was committed for a day, or the store does not answer: nothing on the wall can be trusted",
+        ),
         panel=(pipeline.UID, 18),
         no_data="Alerting",
+        error="Alerting",
     )
 
 
@@ -89,12 +103,15 @@ def data_too_old() -> Json:
     return _rule(
         "undertone-data-age",
         "Data too old",
-        f"SELECT tenant, seconds AS value FROM ({data_age(ALL)}\n)",
+        f"SELECT tenant, seconds AS value FROM ({data_age(ALL, days=SILENT_DAYS)}\n)",
         above=DATA_AGE_LIMIT_S,
         minutes=10,
         wait="1m",
         severity="warning",
-        summary="{{ $labels.tenant }}: newest message is {{ humanizeDuration $values.A.Value }} old",
+        summary=_summary(
+            "{{ $labels.tenant }}: newest message is {{ humanizeDuration .Value }} old",
+            f"no organisation has sent a message for {SILENT_DAYS} days, or the store does not answer",
+        ),
         panel=(pipeline.UID, 2),
         no_data="Alerting",
     )
@@ -110,7 +127,7 @@ def drifted() -> Json:
         minutes=60,
         wait="30m",
         severity="info",
-        summary='{{ $labels.channel }}: stability index {{ printf "%.2f" $values.A.Value }}; mind the trends',
+        summary=_summary('{{ $labels.channel }}: stability index {{ printf "%.2f" .Value }}; mind the trends'),
         panel=(pipeline.UID, 12),
     )
 
@@ -125,7 +142,7 @@ def rejecting() -> Json:
         minutes=10,
         wait="2m",
         severity="warning",
-        summary="{{ $labels.topic }}: {{ humanizePercentage $values.A.Value }} of records rejected",
+        summary=_summary("{{ $labels.topic }}: {{ humanizePercentage .Value }} of records rejected"),
         panel=(pipeline.UID, 10),
     )
 
@@ -186,6 +203,17 @@ def mute_timings() -> list[Json]:
     return [{"name": CLOSED, "time_intervals": [{"times": nights}, {"weekdays": ["sunday"]}]}]
 
 
+def _summary(text: str, without: str = "the store does not answer") -> str:
+    """Template of a summary; `text` reads the value as `.Value`, and `without` stands where the rule has no value.
+
+    Without a value (no data, an error), Grafana would send a template that formats it as it is written.
+
+    >>> _summary("{{ .Value }} rejected")
+    '{{ with $values.A }}{{ .Value }} rejected{{ else }}the store does not answer{{ end }}'
+    """
+    return f"{{{{ with $values.A }}}}{text}{{{{ else }}}}{without}{{{{ end }}}}"
+
+
 def _rule(
     uid: str,
     title: str,
@@ -198,6 +226,7 @@ def _rule(
     summary: str,
     panel: tuple[str, int],
     no_data: str = "OK",
+    error: str = "Error",
 ) -> Json:
     query = {key: value for key, value in target(sql, "table").items() if key != "datasource"}
     threshold = {
@@ -213,7 +242,7 @@ def _rule(
         "condition": "B",
         "for": wait,
         "noDataState": no_data,
-        "execErrState": "Error",
+        "execErrState": error,
         "labels": {"product": "undertone", "severity": severity},
         "annotations": {"summary": summary, "__dashboardUid__": panel[0], "__panelId__": str(panel[1])},
         "data": [

@@ -143,6 +143,18 @@ def journey_link(title: str = "Open the customer's journey") -> Json:
     return {"title": title, "url": url, "targetBlank": False}
 
 
+def journey_before_link() -> Json:
+    """Link from a row with fields `Customer` and `Since` (milliseconds, as text) to the journey from that time on.
+
+    For rows that may be older than the time range, whose journey would be empty in it.
+    """
+    url = (
+        "/d/undertone-journey?from=${__data.fields.Since}&to=${__to}&var-customer=${__data.fields.Customer}"
+        "&${tenant:queryparam}"
+    )
+    return {"title": "The journey from a day before the alert", "url": url, "targetBlank": False}
+
+
 ID_WIDTH = 240
 """Pixels that a column needs for an alert's id, which is the argument of `flows.feedback --escalation`."""
 FEEDBACK_URL = "feedback:"

@@ -17,6 +17,7 @@ from dashboards.common import (
     Json,
     chosen,
     feedback_links,
+    journey_before_link,
     journey_link,
     key_text,
 )
@@ -276,7 +277,8 @@ def newest() -> Json:
         13,
         "Alerts (click the time or the reason to open the journey)",
         "What was raised in the range, and alerts for supervisors that are open from the 7 days before its end, as the "
-        f"wall counts them; at most {LISTED}, newest first. The excerpt is the message that raised the alert, without "
+        f"wall counts them; at most {LISTED}, newest first. For one older than the range, the reason also leads to the "
+        "journey from a day before it. The excerpt is the message that raised the alert, without "
         "personal data, kept for 30 days. The last column is the id that an answer names; where a feedback page is set "
         "up, the verdict leads there.",
         f"""
@@ -284,7 +286,8 @@ def newest() -> Json:
             raised_time AS Raised, level AS Level, route AS `For`, rule AS Rule, reason AS Reason, excerpt AS Excerpt,
             queue AS Queue, channel AS Channel, dateDiff('second', raised_time, answered_time) AS `Answered after`,
             if(verdict = '', 'none yet', verdict) AS Verdict, state AS State,
-            escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer
+            escalation_id AS Alert, tenant AS Tenant, {key_text()} AS Customer,
+            toString(toUnixTimestamp64Milli(raised_time - INTERVAL 1 DAY)) AS Since
         FROM ({indent(alerts(WHERE, f"least($__fromTime, {OPEN_SINCE})"))}
         )
         WHERE raised_time >= $__fromTime OR (route = 'supervisor' AND {OPEN})
@@ -297,7 +300,7 @@ def newest() -> Json:
             column("For", width=100),
             column("Rule", width=130),
             column("Queue", width=120),
-            column("Reason", links=[journey_link()]),
+            column("Reason", links=[journey_link(), journey_before_link()]),
             column("Excerpt", wrap=True),
             column("Channel", width=80),
             column("Answered after", unit="dthms", width=130),
@@ -306,6 +309,7 @@ def newest() -> Json:
             column("Alert", width=ID_WIDTH),
             column("Tenant", hidden=True),
             column("Customer", hidden=True),
+            column("Since", hidden=True),
         ],
     )
 

@@ -306,9 +306,11 @@ def bars(
 
 
 def alerts(id: int, title: str, description: str, labels: Mapping[str, str]) -> Json:  # noqa: A002
-    """Number of alert rules with these labels that fire, are pending, have no data or fail, with a link to the rules.
+    """Number of alert rules with these labels that fire or are pending, with a link to the rules.
 
-    In a list, each would be 70 pixels high, and nobody scrolls a wall. Only Grafana 13 and later show the colours.
+    Grafana counts rules by their own state, in which a rule without data, or one that fails, is normal unless the rule
+    says that it then fires (`no_data` and `error` in `dashboards.alerts`). In a list, each would be 70 pixels high, and
+    nobody scrolls a wall. Only Grafana 13 and later show the colours.
     """
     matchers = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
     options = {

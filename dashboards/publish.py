@@ -25,6 +25,7 @@ from dashboards.difference import changes
 from dashboards.site import Site, data_source, for_site, published_hash
 
 FOLDER_UID, FOLDER_TITLE = "undertone", "Undertone"
+FROM_FILE = "provisioned from a file, left alone"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _data_source(client: Client, site: Site, password: str, new_password: bool) 
     if there is None:
         return Step(name, ["new"], lambda: client.datasources.create(**wanted))
     if there.get("readOnly"):
-        return Step(name, [], _nothing, "provisioned from a file, left alone")
+        return Step(name, [], _nothing, FROM_FILE)
     differences = changes({key: value for key, value in wanted.items() if key != "secureJsonData"}, there)
     if password and not there.get("secureJsonFields", {}).get("password"):
         differences.append("password: not set -> set")
@@ -140,7 +141,7 @@ def _dashboard(client: Client, wanted: Json) -> Step:
     if there is None:
         return Step(name, ["new"], save)
     if there["meta"].get("provisioned"):
-        return Step(name, [], _nothing, "provisioned from a file, left alone")
+        return Step(name, [], _nothing, FROM_FILE)
     differences: list[str] = []
     if published_hash(there["dashboard"]) != published_hash(wanted):
         differences = changes(wanted, there["dashboard"]) or ["content: not published by us -> ours"]
@@ -151,19 +152,21 @@ def _dashboard(client: Client, wanted: Json) -> Step:
 
 def _rules(client: Client, site: Site) -> Step:
     wanted: Json = {"title": GROUP, "folderUid": FOLDER_UID, "interval": INTERVAL_S}
-    wanted["rules"] = [{**rule, "orgID": 1, "folderUID": FOLDER_UID, "ruleGroup": GROUP} for rule in rules(site)]
+    wanted["rules"] = [{**rule, "folderUID": FOLDER_UID, "ruleGroup": GROUP} for rule in rules(site)]
     path = ("provisioning", "folder", FOLDER_UID, "rule-groups", GROUP)
     # Grafana 9.3 answers 500 for a group that does not exist; a server that is really broken fails at the write.
     there = _found(client["/".join(("v1", *path))], absent=(404, 500) if site.version < (10, 0) else (404,))
     name = f"alert rules {GROUP!r}"
 
     def save() -> object:
-        return client["/".join(("v1", *path))].replace(**wanted)
+        # Grafana requires the field and puts in the organisation of the token.
+        sent = [{**rule, "orgID": 1} for rule in wanted["rules"]]
+        return client["/".join(("v1", *path))].replace(**{**wanted, "rules": sent})
 
     if there is None:
         return Step(name, [f"new: {rule['title']}" for rule in wanted["rules"]], save)
-    if any(rule.get("provenance") == "file" for rule in there.get("rules", [])):
-        return Step(name, [], _nothing, "provisioned from a file, left alone")
+    if any(_is_from_file(rule) for rule in there.get("rules", [])):
+        return Step(name, [], _nothing, FROM_FILE)
     return Step(name, changes(wanted, there), save)
 
 
@@ -173,6 +176,8 @@ def _contact_point(client: Client, wanted: Json) -> Step:
     name = f"contact point {wanted['name']!r}"
     if there is None:
         return Step(name, ["new"], lambda: client["v1/provisioning/contact-points"].create(**wanted))
+    if _is_from_file(there):
+        return Step(name, [], _nothing, FROM_FILE)
     differences = changes({key: value for key, value in wanted.items() if key != "settings"}, there)
     differences += ["settings.url: changed"] if changes(wanted["settings"], there.get("settings", {})) else []
     return Step(name, differences, lambda: client["v1/provisioning/contact-points"][wanted["uid"]].replace(**wanted))
@@ -183,6 +188,8 @@ def _mute_timing(client: Client, wanted: Json) -> Step:
     there = _found(client["v1/provisioning/mute-timings"][wanted["name"]])
     if there is None:
         return Step(name, ["new"], lambda: client["v1/provisioning/mute-timings"].create(**wanted))
+    if _is_from_file(there):
+        return Step(name, [], _nothing, FROM_FILE)
     return Step(
         name, changes(wanted, there), lambda: client["v1/provisioning/mute-timings"][wanted["name"]].replace(**wanted)
     )
@@ -191,9 +198,14 @@ def _mute_timing(client: Client, wanted: Json) -> Step:
 def _policy(client: Client) -> Step:
     wanted = policy()
     there = client["v1/provisioning/policies"]() or {}
-    return Step(
-        "notification policy", changes(wanted, there), lambda: client["v1/provisioning/policies"].replace(**wanted)
-    )
+    name = "notification policy"
+    if _is_from_file(there):
+        return Step(name, [], _nothing, FROM_FILE)
+    return Step(name, changes(wanted, there), lambda: client["v1/provisioning/policies"].replace(**wanted))
+
+
+def _is_from_file(there: Json) -> bool:
+    return bool(there.get("provenance") == "file")
 
 
 def _nothing() -> None:

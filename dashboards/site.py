@@ -100,8 +100,6 @@ def data_source(site: Site) -> Json:
         "timeout" if old else "dialTimeout": "10",
         "queryTimeout": "30",
     }
-    if not old:
-        settings["forwardGrafanaHeaders"] = True
     return {
         "uid": DATA_SOURCE_UID,
         "name": "Undertone",

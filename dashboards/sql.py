@@ -173,13 +173,33 @@ WHERE started_time >= {since} AND started_time <= $__toTime AND rating IS NOT NU
     AND {where}"""
 
 
-def data_age(where: str) -> str:
-    """Seconds since the newest message, per organisation."""
+def data_age(where: str, days: int = 1) -> str:
+    """Seconds since the newest message of the last `days`, per organisation, or since the newest minute counted.
+
+    The counts by minute are made by a view of its own. Where a message stored a minute ago is not counted yet, the view
+    stands still, and what is drawn from it is as old as its newest minute.
+    """
+    begin = f"$__toTime - INTERVAL {days} DAY"
     return f"""
-SELECT tenant, toFloat64(dateDiff('second', max(event_time), $__toTime)) AS seconds
-FROM undertone.scored_events
-WHERE event_time >= $__toTime - INTERVAL 1 DAY AND event_time <= $__toTime AND {where}
-GROUP BY tenant"""
+SELECT
+    tenant,
+    toFloat64(dateDiff('second', if(counted < due, greatest(counted, {begin}), newest), $__toTime)) AS seconds
+FROM
+(
+    SELECT
+        tenant, max(event_time) AS newest,
+        maxIf(toStartOfMinute(event_time), stored_time < $__toTime - INTERVAL 1 MINUTE) AS due
+    FROM undertone.scored_events
+    WHERE event_time >= {begin} AND event_time <= $__toTime AND {where}
+    GROUP BY tenant
+) AS messages
+LEFT JOIN
+(
+    SELECT tenant, max(minute) AS counted
+    FROM undertone.rollup_1m
+    WHERE minute <= $__toTime AND {where}
+    GROUP BY tenant
+) AS counts USING (tenant)"""
 
 
 def epoch_age() -> str:

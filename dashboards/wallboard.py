@@ -48,7 +48,7 @@ def negative_share() -> Json:
         steps=((None, GOOD), (NEGATIVE_TARGET, WATCH), (NEGATIVE_LIMIT, BAD)),
         sparkline=True,
         empty="too few",
-        beside=f"target < {NEGATIVE_TARGET:.0%}",
+        beside=f"negative, target < {NEGATIVE_TARGET:.0%}",
     )
 
 
@@ -63,7 +63,7 @@ def mood() -> Json:
         steps=((None, BAD), (-0.2, WATCH), (0, GOOD)),
         sparkline=True,
         empty="too few",
-        beside="target > 0",
+        beside="mood, target > 0",
     )
 
 
@@ -78,7 +78,7 @@ def in_conversation() -> Json:
         FROM {heard(15, WHERE)} AND ended_time <= $__toTime
         """,
         colour="none",
-        beside="in 15 minutes",
+        beside="customers, 15 minutes",
     )
 
 
@@ -92,7 +92,7 @@ def critical_open() -> Json:
         f"SELECT count() AS alerts FROM ({open_alerts(WHERE)}\n) WHERE level = 3 AND route = 'supervisor'",
         steps=((None, GOOD), (1, WATCH), (3, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
-        beside="target 0",
+        beside="critical, target 0",
     )
 
 
@@ -111,7 +111,7 @@ def longest_unanswered() -> Json:
         unit="dthms",
         steps=((None, GOOD), (ACKNOWLEDGE_TARGET_S, WATCH), (ACKNOWLEDGE_TARGET_S * 5, BAD)),
         links=[{"title": "All alerts", "url": ESCALATIONS}],
-        beside=f"target < {ACKNOWLEDGE_TARGET_S // 60} min",
+        beside=f"longest, target < {ACKNOWLEDGE_TARGET_S // 60} min",
     )
 
 
@@ -120,13 +120,14 @@ def age_of_data() -> Json:
     return stat(
         6,
         "Age of this data",
-        "Time since the newest message of any organisation shown. When it grows, the rest of this wall is old.",
+        "Time since the newest message of any organisation shown or, if messages wait to be counted, since the newest "
+        "minute that was. When it grows, the rest of this wall is old.",
         f"SELECT minOrNull(seconds) AS seconds FROM ({data_age(chosen('tenant'))}\n)",
         unit="s",
         steps=((None, GOOD), (DATA_AGE_TARGET_S, WATCH), (DATA_AGE_LIMIT_S, BAD)),
         empty="no data",
         links=[{"title": "Pipeline", "url": "/d/undertone-pipeline?${__url_time_range}&${tenant:queryparam}"}],
-        beside=f"target < {DATA_AGE_TARGET_S} s",
+        beside=f"data age, target < {DATA_AGE_TARGET_S} s",
     )
 
 

@@ -21,6 +21,12 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000, help="events of the throughput run (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=20, help="length of the latency run (default %(default)s)")
     parser.add_argument("--rate", type=float, help="rate of the latency run; default half of what was measured")
+    parser.add_argument(
+        "--page-events",
+        type=int,
+        default=1_000_000,
+        help="scored events that the pages are asked of (default %(default)s; ten million take some six minutes)",
+    )
     parser.add_argument("--customers", type=int, nargs="*", default=[10_000, 100_000], help="of the resume runs")
     asked = parser.parse_args()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -38,7 +44,7 @@ def main() -> None:
         for customers in asked.customers:
             resume.measure(customers)
     if asked.only in (None, "dashboards"):
-        dashboards.measure_all()
+        dashboards.measure_all(asked.page_events)
 
 
 if __name__ == "__main__":

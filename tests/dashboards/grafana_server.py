@@ -46,6 +46,8 @@ class Grafana:
 
     token: str = "secret-token"
     version: str = "12.2"
+    organisation: int = 1
+    """Of the token; rules belong to it, whatever organisation a request names."""
     store_healthy: bool = True
     folders: dict[str, Json] = field(default_factory=dict)
     sources: dict[str, Json] = field(default_factory=dict)
@@ -211,7 +213,8 @@ def put_group(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int, An
     require(isinstance(body.get("interval"), int) and body["interval"] % 10 == 0, "interval: a multiple of 10 seconds")
     for rule in body.get("rules", []):
         check_rule(grafana, rule)
-    rules = [{"id": index, **rule, "provenance": "api"} for index, rule in enumerate(body.get("rules", []))]
+    ours: Json = {"orgID": grafana.organisation, "provenance": "api"}
+    rules = [{"id": index, **rule, **ours} for index, rule in enumerate(body.get("rules", []))]
     grafana.groups[path[1], path[2]] = {**body, "rules": rules}
     return 200, grafana.groups[path[1], path[2]]
 
@@ -262,8 +265,13 @@ def create_contact_point(grafana: Grafana, path: re.Match[str], body: Any) -> tu
 @route("PUT", r"/v1/provisioning/contact-points/([^/]+)")
 def update_contact_point(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int, Any]:
     check_contact_point(body)
+    check_provenance(grafana.contact_points.get(path[1], {}))
     grafana.contact_points[path[1]] = {**body, "provenance": "api"}
     return 202, {"message": "contactpoint updated"}
+
+
+def check_provenance(stored: Json) -> None:
+    require(stored.get("provenance") != "file", "cannot change provenance from 'file' to 'api'", 403)
 
 
 def check_contact_point(body: Json) -> None:
@@ -284,6 +292,14 @@ def create_mute_timing(grafana: Grafana, path: re.Match[str], body: Any) -> tupl
     return 201, body
 
 
+@route("PUT", r"/v1/provisioning/mute-timings/([^/]+)")
+def update_mute_timing(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int, Any]:
+    check_provenance(get_mute_timing(grafana, path, None)[1])
+    require(isinstance(body.get("time_intervals"), list), "time_intervals is required")
+    grafana.mute_timings[path[1]] = body
+    return 202, body
+
+
 @route("GET", r"/v1/provisioning/policies")
 def get_policy(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int, Any]:
     return 200, grafana.policy
@@ -296,6 +312,7 @@ def put_policy(grafana: Grafana, path: re.Match[str], body: Any) -> tuple[int, A
         require(node.get("receiver") in names, f"receiver {node.get('receiver')} does not exist")
         for name in node.get("mute_time_intervals", []):
             require(name in grafana.mute_timings, f"mute time interval {name} does not exist")
+    check_provenance(grafana.policy)
     grafana.policy = body
     return 202, {"message": "policies updated"}
 

@@ -205,6 +205,11 @@ def test_stats_of_the_wall_show_their_target_in_letters_to_be_read_from_afar() -
             assert panel["options"]["textMode"] == "value_and_name", panel["title"]
             assert panel["options"]["text"]["titleSize"] >= 20, panel["title"]
             assert "target" in defaults["displayName"] or not defaults["thresholds"]["steps"][1:], panel["title"]
+            words = re.findall(r"\w+", panel["title"].lower())
+            assert any(word.strip(",") in words for word in defaults["displayName"].split()), (
+                f"{panel['title']}: from afar one reads {defaults['displayName']}, which does not say of what"
+            )
+            assert len(defaults["displayName"]) <= 25, f"{panel['title']}: cut off at this size"
             assert len(defaults["noValue"]) <= 8, f"{panel['title']}: {defaults['noValue']} is cut off at this size"
 
 
@@ -234,7 +239,8 @@ def test_links_keep_the_time_range_and_lead_to_a_page(board: Json, panel: Json) 
     for text in strings(panel):
         if not text.startswith("/d/"):
             continue
-        assert "${__url_time_range}" in text, f"{panel['title']}: {text}"
+        own_range = "from=${__data.fields.Since}&to=${__to}"
+        assert "${__url_time_range}" in text or own_range in text, f"{panel['title']}: {text}"
         uid = text.removeprefix("/d/").split("?")[0]
         assert uid in uids, f"{panel['title']}: no page {uid}"
         for carried in re.findall(r"\$\{(\w+):queryparam\}", text):
@@ -259,6 +265,25 @@ def test_rules_point_at_panels_that_exist() -> None:
     for rule in rules(Site()):
         notes = rule["annotations"]
         assert (notes["__dashboardUid__"], notes["__panelId__"]) in places, rule["title"]
+
+
+def test_summaries_can_be_read_where_a_rule_has_no_value() -> None:
+    """Grafana leaves a template that formats a missing value as it is written."""
+    for rule in rules(Site()):
+        summary = rule["annotations"]["summary"]
+        begin, middle, end = "{{ with $values.A }}", "{{ else }}", "{{ end }}"
+        assert summary.startswith(begin), rule["title"]
+        assert summary.endswith(end), rule["title"]
+        with_value, _, otherwise = summary.removeprefix(begin).removesuffix(end).partition(middle)
+        assert ".Value" in with_value, rule["title"]
+        assert "$values" not in with_value, rule["title"]
+        assert otherwise, rule["title"]
+        assert "{{" not in otherwise, rule["title"]
+
+
+def test_a_store_that_does_not_answer_raises_an_alarm() -> None:
+    """Rules that merely fail are not counted on the wall."""
+    assert [rule["title"] for rule in rules(Site()) if rule["execErrState"] == "Alerting"] == ["Job stands still"]
 
 
 def test_rules_know_no_variables() -> None:

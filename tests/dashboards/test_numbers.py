@@ -9,6 +9,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from dashboards import wallboard
+from dashboards.alerts import SILENT_DAYS
 from dashboards.sql import ALL, alerts, data_age, drift, open_alerts, reject_share, survey_answers, wilson
 from tests.dashboards.conftest import END, empty
 from tests.dashboards.macros import ALL as EVERY
@@ -213,6 +214,28 @@ def test_a_lane_ends_where_nobody_says_anything(store: Client) -> None:
 def test_age_of_data(store: Client) -> None:
     put(store, "scored_events", message(1, 500, 0.0), message(2, 42, 0.0))
     assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": 42.0}]
+
+
+def test_data_is_as_old_as_the_counts_where_their_view_stands_still(store: Client) -> None:
+    put(store, "scored_events", message(1, 500, 0.0, stored_time=at(90)), message(2, 42, 0.0, stored_time=at(30)))
+    assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": 86400.0}]
+
+    def counted(seconds: int) -> None:
+        store.command(
+            f"INSERT INTO undertone.rollup_1m SELECT 't', toStartOfMinute(toDateTime({END} - {seconds}, 'UTC')), "
+            "'billing', 'chat', 1, 0, 0, 0, 0, 1, 1, 1, now64(3)"
+        )
+
+    counted(600)
+    assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": float(END - (END - 600) // 60 * 60)}]
+    counted(500)
+    assert ask(store, data_age(ALL)) == [{"tenant": "t", "seconds": 42.0}]
+
+
+def test_an_organisation_that_fell_silent_stays_in_the_alarm(store: Client) -> None:
+    put(store, "scored_events", message(1, 30 * 3600, 0.0))
+    assert ask(store, data_age(ALL)) == []
+    assert ask(store, data_age(ALL, days=SILENT_DAYS)) == [{"tenant": "t", "seconds": 30 * 3600.0}]
 
 
 def test_an_answered_alert_stays_open_until_it_is_closed(store: Client) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.dashboards.grafana_server import Fault, Grafana, serve
 
 OBJECTS = 3 + len(ALL)
 """Folder, data source, rule group, and the dashboards."""
+WEBHOOK = {"UNDERTONE_ALERT_WEBHOOK": "https://hooks.example/x"}
 
 
 @pytest.fixture
@@ -128,8 +129,47 @@ def test_a_moved_dashboard_comes_back_to_its_folder(grafana: Grafana) -> None:
     assert len(grafana.writes) == 1
 
 
-def test_what_files_provision_is_left_alone(grafana: Grafana, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("drift", "write"),
+    [
+        (lambda there: there.folders["undertone"].update(title="Overtone"), "folders/undertone"),
+        (
+            lambda there: there.contact_points["undertone-webhook"]["settings"].update(url="https://elsewhere.example"),
+            "v1/provisioning/contact-points/undertone-webhook",
+        ),
+        (
+            lambda there: there.mute_timings["undertone-closed-hours"].update(time_intervals=[]),
+            "v1/provisioning/mute-timings/undertone-closed-hours",
+        ),
+        (lambda there: there.policy.update(group_wait="9m"), "v1/provisioning/policies"),
+    ],
+    ids=["folder", "contact point", "mute timing", "policy"],
+)
+def test_what_drifted_is_put_back_and_nothing_else_written(
+    grafana: Grafana, drift: Callable[[Grafana], object], write: str
+) -> None:
+    assert run(grafana, "--notifications", **WEBHOOK) == 0
+    drift(grafana)
+    grafana.writes.clear()
+    assert run(grafana, "--notifications", **WEBHOOK) == 0
+    assert grafana.writes == [f"PUT /api/{write}"]
+    assert run(grafana, "--notifications", **WEBHOOK) == 0
+    assert len(grafana.writes) == 1
+
+
+def test_rules_are_published_once_in_any_organisation(grafana: Grafana) -> None:
+    grafana.organisation = 2
     assert run(grafana) == 0
+    grafana.writes.clear()
+    assert run(grafana) == 0
+    assert grafana.writes == []
+
+
+def test_what_files_provision_is_left_alone(grafana: Grafana, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(grafana, "--notifications", **WEBHOOK) == 0
+    grafana.contact_points["undertone-webhook"].update(provenance="file", type="email")
+    grafana.mute_timings["undertone-closed-hours"].update(provenance="file", time_intervals=[])
+    grafana.policy.update(provenance="file", group_wait="9m")
     grafana.sources["undertone-clickhouse"].update(readOnly=True, name="by file")
     for stored in grafana.dashboards.values():
         stored["meta"]["provisioned"] = True
@@ -137,9 +177,9 @@ def test_what_files_provision_is_left_alone(grafana: Grafana, capsys: pytest.Cap
     grafana.groups["undertone", "undertone"]["rules"][0].update(provenance="file", title="by file")
     grafana.writes.clear()
     capsys.readouterr()
-    assert run(grafana) == 0
+    assert run(grafana, "--notifications", **WEBHOOK) == 0
     assert grafana.writes == []
-    assert capsys.readouterr().out.count("left alone") == OBJECTS - 1
+    assert capsys.readouterr().out.count("left alone") == OBJECTS - 1 + 3
 
 
 def test_a_store_out_of_reach_is_told(grafana: Grafana, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,9 @@ def check_series(query: Query, columns: list[Column], rows: list[tuple[object, .
     times = [row[0] for row in rows]
     assert all(isinstance(at, datetime) for at in times), query.name
     assert times == sorted(times, key=str), f"{query.name}: times do not ascend"
+    labels = [at for at, (_, kind) in enumerate(columns) if at and not NUMBER.match(kind)]
+    points = [(row[0], *(row[at] for at in labels)) for row in rows]
+    assert len(set(points)) == len(points), f"{query.name}: two rows for a time and labels"
 
 
 def check_stat(query: Query, columns: list[Column], rows: list[tuple[object, ...]]) -> None:

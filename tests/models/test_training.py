@@ -15,6 +15,7 @@ from models.graph import Arrays, Builder, Range, best_range, column_factors
 from models.network import Network, Shape, load_averaged, pretrained_teacher
 from models.scorer import TAGS
 from models.sources import Example
+from models.thaw import thawed
 from models.train import Batch, OtherRun, Plan, Run, Schedule, masked_loss, passes, total_loss, train
 
 
@@ -278,3 +279,24 @@ def test_a_checkpoint_that_does_not_say_what_it_is_of_begins_other_runs_only(tmp
     assert load_averaged(old).shape.layers == 6
     with pytest.raises(OtherRun, match="does not say"):
         train(ROWS, PLAN, tmp_path)
+
+
+def test_a_bundle_becomes_the_network_again_from_which_it_was_made() -> None:
+    torch.manual_seed(3)
+    network = Network(Shape()).eval()
+    with torch.no_grad():
+        network.kind += 0.1
+    weights = {name: values.numpy() for name, values in network.state_dict().items()}
+    builder = Builder(weights, 6, "last", None)
+    exact = builder.build()
+    ranges = {
+        x: Range(0.05, 128, np.linspace(0.5, 2.0, weights[f"{name}.weight"].shape[1]).astype(np.float32))
+        for x, name in builder.products.items()
+    }
+    small = Builder(weights, 6, "last", ranges).build()
+    ids = torch.tensor([[101, 2000, 3000, 102], [101, 2023, 102, 0]])
+    with torch.no_grad():
+        was, is_exact, is_near = (one(ids, (ids != 0).long())[0] for one in (network, thawed(exact), thawed(small)))
+    assert torch.allclose(was, is_exact, atol=1e-5)
+    assert not torch.equal(was, is_near)
+    assert torch.allclose(was, is_near, atol=0.02)

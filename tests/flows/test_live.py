@@ -7,9 +7,11 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -185,6 +187,16 @@ def test_a_process_that_is_told_two_numbers_of_processes_does_not_start(
     assert told in capsys.readouterr().err
 
 
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What `live.main` keeps locked until its process ends, it gives up after the test."""
+    opened: list[IO[str]] = []
+    monkeypatch.setattr(live, "_held", opened)
+    yield
+    for file in opened:
+        file.close()
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ"),
     [
@@ -223,6 +235,7 @@ def test_two_jobs_without_a_launcher_cannot_share_a_state_folder(
     assert f"flows.live: another job (process {os.getpid()}) or one of its workers runs on" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("held")
 def test_the_command_line_of_the_engine_gets_the_graph_and_its_state_folder_is_locked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -235,6 +248,7 @@ def test_the_command_line_of_the_engine_gets_the_graph_and_its_state_folder_is_l
         lock(tmp_path, patience=0.0, name="lock-0")
 
 
+@pytest.mark.usefixtures("held")
 def test_the_command_line_of_the_engine_reads_no_snapshot_of_an_uncommitted_epoch(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -249,6 +263,7 @@ def test_the_command_line_of_the_engine_reads_no_snapshot_of_an_uncommitted_epoc
     assert keys(store, "undertone.customer") == set()
 
 
+@pytest.mark.usefixtures("held")
 def test_the_command_line_of_the_engine_may_name_no_other_recovery_store(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def test_what_the_file_for_settings_cannot_change_is_documented_and_it_is_nobody
     environment = SERVICES["job"]["environment"]
     settled = {name for name, value in environment.items() if f"${{{name}:" not in str(value)}
     page = (ROOT / "docs" / "data-engineers.md").read_text()
-    told = page[page.index("`infra/compose.yaml` fixes only these") : page.index("It makes the four topics above")]
+    told = page[page.index("`infra/compose.yaml` fixes only these") : page.index("four topics above; others")]
     assert set(re.findall(r"`(UNDERTONE_\w+)`", told)) == settled
     assert all(".env.undertone" in (ROOT / name).read_text().split() for name in (".gitignore", ".dockerignore"))
 

@@ -1,8 +1,9 @@
 """The first step of the graph: it takes raw Kafka records and returns scored utterances, feedback and rejects.
 
-One call gets all records that reached the worker in one activation, so the model scores large batches. Too many
-rejects in a row stop the job: then the topic or the job itself is faulty, and writing a day of traffic to the
-dead-letter topic would not help.
+The source hands over what it has read one poll before it emits it (`Intake.begin`), so the model scores the next batch
+in its own thread while the worker takes the one before through the rest of the graph. Too many rejects in a row stop
+the job: then the topic or the job itself is faulty, and writing a day of traffic to the dead-letter topic would not
+help.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from models.ahead import Ahead
 from models.drift import Monitor
 from models.scorer import Scorer, Scores
 from operators import metrics
@@ -19,9 +21,11 @@ from operators.decode import decode_feedback, received_ms
 from operators.identity import Identity
 from operators.records import Feedback, Raw, Rejected, Scored, StreamTime, Utterance
 from operators.rejects import RejectRun
-from operators.score import score
+from operators.score import Begun, begin, finish
 from operators.utterance import accept
 
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
 Accepted = Scored | Feedback | Rejected | StreamTime
 REFUSED = 8
 """After this many texts in a row that the model cannot score, the model is taken to be faulty, not the texts."""
@@ -41,11 +45,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     acoustic_allowed: Callable[[str, str], bool]
 
 
+class _Batch:
+    """Records that were begun together; they are finished together when the first of them is emitted."""
+
+    def __init__(self, read: Sequence[Utterance | Feedback | Rejected], begun: Begun) -> None:
+        self.read, self.begun = read, begun
+        self.accepted: Sequence[Scored | Feedback | Rejected] = ()
+
+
 class Intake:
     """Callable step for `flat_map_batch`.
 
-    Its only state is the number of rejects in a row, the number of texts in a row that the model could not score, and,
-    for the drift metric only, the distribution of recent scores.
+    Its only state is what was begun and not yet emitted (a poll of each partition), the number of rejects in a row, the
+    number of texts in a row that the model could not score, and, for the drift metric only, the distribution of recent
+    scores. None of it is in a snapshot: after a restart the source emits again what was not emitted.
     """
 
     def __init__(
@@ -58,23 +71,38 @@ class Intake:
     ) -> None:
         self._policy = policy
         self._identity = identity
-        self._scorer = scorer
+        self._model = Ahead(scorer)
         self._now_ms = now_ms
         self._drift = drift
+        self._begun: dict[Place, tuple[_Batch, int]] = {}
         self._rejects = RejectRun(policy.reject_run_limit, "Mend the producer")
         self._refusals = 0
         self._last_refusal = ""
         self._has_scored = False
 
-    def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
-        """Decode, clean, redact and score one batch; the order of the records is kept."""
+    def begin(self, raws: Sequence[Raw]) -> None:
+        """Decode, clean and redact records that will be emitted soon, and have their texts scored meanwhile."""
         now_ms = self._now_ms()
-        read = [self._read(item, now_ms) if isinstance(item, Raw) else item for item in batch]
+        read = [self._read(raw, now_ms) for raw in raws]
         utterances = [item for item in read if isinstance(item, Utterance)]
-        scored = iter(self._score(utterances))
-        accepted: list[Accepted] = [next(scored) if isinstance(item, Utterance) else item for item in read]
+        batch = _Batch(read, begin(utterances, self._policy.languages, self._model))
+        for index, raw in enumerate(raws):
+            self._begun[_place(raw)] = batch, index
+
+    def __call__(self, batch: Sequence[Raw | StreamTime]) -> list[Accepted]:
+        """Decode, clean, redact and score one batch, unless that was begun before; the order of the records is kept."""
+        if new := [item for item in batch if isinstance(item, Raw) and _place(item) not in self._begun]:
+            self.begin(new)
+        accepted = [self._finished(item) if isinstance(item, Raw) else item for item in batch]
         self._watch(accepted)
         return accepted
+
+    def _finished(self, raw: Raw) -> Scored | Feedback | Rejected:
+        batch, index = self._begun.pop(_place(raw))
+        if not batch.accepted:
+            scored = iter(self._scores(batch.begun))
+            batch.accepted = [next(scored) if isinstance(item, Utterance) else item for item in batch.read]
+        return batch.accepted[index]
 
     def _read(self, raw: Raw, now_ms: int) -> Utterance | Feedback | Rejected:
         at_ms = received_ms(raw.origin, now_ms)
@@ -89,15 +117,13 @@ class Intake:
             acoustic_allowed=self._policy.acoustic_allowed,
         )
 
-    def _score(self, utterances: Sequence[Utterance]) -> list[Scored | Rejected]:
-        """Score; raise `ScorerError` at `REFUSED` unscorable texts in a row, counted across batches.
+    def _scores(self, begun: Begun) -> list[Scored | Rejected]:
+        """Wait for the scores; raise `ScorerError` at `REFUSED` unscorable texts in a row, counted across batches.
 
         Records without text do not count.
         """
         self._has_scored = False
-        results = score(
-            utterances, self._scorer, self._policy.languages, self._now_ms, self._scored, self._refused_by_model
-        )
+        results = finish(begun, self._model, self._now_ms, self._scored, self._refused_by_model)
         if self._has_scored:
             self._refusals = 0
         elif self._refusals >= REFUSED:
@@ -126,3 +152,7 @@ class Intake:
                 self._rejects.refused(item)
             elif not isinstance(item, StreamTime):
                 self._rejects.accepted()
+
+
+def _place(raw: Raw) -> Place:
+    return raw.origin.topic, raw.origin.partition, raw.origin.offset

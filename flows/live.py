@@ -11,6 +11,7 @@ import argparse
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -70,9 +71,10 @@ def build(settings: Settings, stop: Callable[[], bool], *, process_id: int = 0) 
     timers = Timers()
     scorer = make_scorer(settings)
     announce(settings, scorer, rules, process_id=process_id)
+    intake = make_intake(settings, scorer, now_ms)
     return pipeline(
-        make_ends(settings, timers, stop, process_id=process_id),
-        make_intake(settings, scorer, now_ms),
+        make_ends(settings, timers, stop, intake.begin, process_id=process_id),
+        intake,
         make_reducer(settings, rules),
         timers,
         rules.keyword_bits,
@@ -102,7 +104,7 @@ def _run(settings: Settings, process_id: int, addresses: Sequence[str]) -> None:
     metrics.start_server(settings.metrics_host, settings.metrics_port and settings.metrics_port + process_id)
     if process_id == 0:
         metrics.RECOVERY_SIZE.set_function(lambda: size(recovery))
-    calm_collector()
+    tune_interpreter()
     cli_main(
         flow,
         process_id=process_id if addresses else None,
@@ -142,14 +144,17 @@ def check_processes(settings: Settings, process_id: int, addresses: Sequence[str
         raise SettingsError(f"--process-id must be from 0 to {count - 1}")
 
 
-def calm_collector() -> None:
-    """Run the cyclic garbage collector rarely: records contain no cycles and are freed by reference counting.
+def tune_interpreter() -> None:
+    """Run the cyclic garbage collector rarely, and let the scorer's thread have the interpreter soon.
 
-    With its default thresholds it traverses the states of all customers often, at a cost that grows with their number.
+    Records contain no cycles and are freed by reference counting; with its default thresholds the collector traverses
+    the states of all customers often, at a cost that grows with their number. Between two calls of ONNX Runtime the
+    scorer's thread needs the interpreter for a moment, for which by default it waits up to 5 ms.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    sys.setswitchinterval(0.0005)
 
 
 def drain_on_sigterm() -> Callable[[], bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bytewax.recovery import init_db_dir
@@ -29,6 +29,7 @@ from operators.kafka_client import split_part_key
 from operators.kafka_sink import KafkaSink
 from operators.kafka_source import KafkaSource, ReadOptions
 from operators.parameters import GAP_MS, SECOND, Parameters
+from operators.records import Raw
 from operators.rules import Rules
 from operators.ticks import Timers, routes
 
@@ -129,8 +130,15 @@ def _gone(topics: list[str], variable: str, state_dir: Path) -> str:
     )
 
 
-def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, process_id: int = 0) -> Ends:
-    """Build the source and the sinks of one process."""
+def make_ends(
+    settings: Settings,
+    timers: Timers,
+    stop: Callable[[], bool],
+    on_read: Callable[[Sequence[Raw]], object] | None = None,
+    *,
+    process_id: int = 0,
+) -> Ends:
+    """Build the source and the sinks of one process; `on_read` is that of `KafkaSource`."""
     # Recorded traffic: sessions close only after the input was read to its end, so their records come even later.
     is_replay_over = (lambda: False) if settings.recorded_idle else timers.has_caught_up
 
@@ -155,6 +163,7 @@ def make_ends(settings: Settings, timers: Timers, stop: Callable[[], bool], *, p
             ),
             stop=stop,
             on_commit=heartbeat(settings.state_dir).touch,
+            on_read=on_read,
             epochs=timers.epochs,
         ),
         store=make_store(settings, process_id=process_id),

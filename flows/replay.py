@@ -66,6 +66,10 @@ class Window:
                     self._done.set()
         return [_without_progress(item) for item in self._intake([item for item in batch if self._inside(item)])]
 
+    def on_read(self, raws: Sequence[Raw]) -> None:
+        """Begin with the records inside the range."""
+        self._intake.begin([raw for raw in raws if self._inside(raw)])
+
     def done(self) -> bool:
         """Return whether the replay may end."""
         return self._done.is_set()
@@ -132,6 +136,7 @@ def _build(settings: Settings, begin: datetime, end: datetime, escalations: Tall
             settings=settings.kafka,
             options=ReadOptions(batch=settings.batch, credit=settings.credit),
             stop=window.done,
+            on_read=window.on_read,
         ),
         store=make_store(settings),
         escalations=escalations,

@@ -8,7 +8,7 @@ is in the batch, and are rounded to 1e-4 so that a replay which cuts its batches
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +51,10 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.p)
+
+    def rows(self, start: int, end: int) -> "Scores":
+        """The scores of the texts from `start` to before `end`."""
+        return Scores(*(getattr(self, field.name)[start:end] for field in fields(self)))
 
 
 class Scorer(Protocol):

@@ -8,9 +8,9 @@ the partition's stream time (its watermark: how far it has been read in event ti
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -63,7 +63,15 @@ _OURS: Final[dict[str, Any]] = {
 }
 
 State = tuple[Literal[1], int, int]
-"""Layout (1, next offset to read, greatest event time read in milliseconds (0 when none))."""
+"""Layout (1, next offset to emit, greatest event time emitted in milliseconds (0 when none))."""
+
+
+class _Poll(NamedTuple):
+    """What one poll of a partition brought."""
+
+    raws: list[Raw]
+    end: int | None
+    """Where the partition ends, if it was read to its end."""
 
 
 class ReadOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +122,7 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         self._stream_ms = 0
         self._at_end = False
         self._emitted_step = 0
+        self._held = _Poll([], None)
         self._batch = max(1, source.options.batch // len(source.list_parts()))
         self._credit = source.options.credit
         self._empty = False
@@ -131,17 +140,26 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             raise StopIteration
         if self._closing is not None:
             self._epoch_committed(self._closing)
-        raws: list[Raw] = []
-        for message in self._poll():
-            error = message.error()
-            if error is None:
-                raws.append(self._read(message))
-            else:
-                self._consider(error, message)
-        self._credit -= len(raws)
-        self._empty = not raws
-        self._note_event_time(raws)
-        return [*raws, *self._stream_time()]
+        polled = self._poll()
+        if self._source.on_read is not None:
+            if polled.raws:
+                self._source.on_read(polled.raws)
+            polled, self._held = self._held, polled
+        self._empty = not (polled.raws or self._held.raws)
+        self._emit(polled)
+        return [*polled.raws, *self._stream_time()]
+
+    def _emit(self, polled: _Poll) -> None:
+        """Move the position past the records that are emitted now."""
+        if polled.raws:
+            self._offset = polled.raws[-1].origin.offset + 1
+            self._at_end = False
+            self._credit -= len(polled.raws)
+        if polled.end is not None:
+            # Transaction markers may follow the last record, so take the end that the broker reports.
+            self._offset = max(self._offset, polled.end)
+            self._at_end = True
+        self._note_event_time(polled.raws)
 
     def _note_event_time(self, raws: list[Raw]) -> None:
         """Examine every 16th record and the last: an estimate below the true maximum can only delay closing."""
@@ -153,8 +171,8 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         if raws:
             self._source.heard_of(self._max_ms)
 
-    def _poll(self) -> list[Message]:
-        room = min(self._batch, self._credit)
+    def _poll(self) -> _Poll:
+        room = min(self._batch, self._credit - len(self._held.raws))
         messages = self._consumer.consume(room, 0) if room > 0 else []
         if self._fatal is not None:
             raise KafkaSourceError(f"{self._name()}: {explain(self._fatal)}")
@@ -163,25 +181,30 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
                 f"Kafka topic {self._topic} has {self._found} partitions, {self._of_topic} when the job started:"
                 " after a restart it reads them all"
             )
-        return messages
+        raws: list[Raw] = []
+        end: int | None = None
+        for message in messages:
+            error = message.error()
+            if error is None:
+                raws.append(self._raw(message))
+                end = None
+            else:
+                end = self._end(error, message)
+        return _Poll(raws, end)
 
-    def _read(self, message: Message) -> Raw:
-        payload, offset = message.value(), cast(int, message.offset())
-        self._offset = offset + 1
-        self._at_end = False
+    def _raw(self, message: Message) -> Raw:
         broker_ms = max(0, message.timestamp()[1])  # -1 without one
+        offset = cast(int, message.offset())
         origin = Origin(topic=self._topic, partition=self._partition, offset=offset, broker_ms=broker_ms)
-        return Raw(payload=payload, origin=origin)
+        return Raw(payload=message.value(), origin=origin)
 
-    def _consider(self, error: KafkaError, message: Message) -> None:
+    def _end(self, error: KafkaError, message: Message) -> int:
+        """Return where the partition ends if that is what `error` says; raise any other."""
         if error.code() == KafkaError._PARTITION_EOF:
-            # Transaction markers may follow the last record, so take the end that the broker reports.
-            self._offset = max(self._offset, cast(int, message.offset()))
-            self._at_end = True
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            return cast(int, message.offset())
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise KafkaSourceError(self._gone(f"offset {self._offset} is no longer there"))
-        else:
-            raise KafkaSourceError(f"{self._name()} at offset {self._offset}: {error.str()}")
+        raise KafkaSourceError(f"{self._name()} at offset {self._offset}: {error.str()}")
 
     def _stream_time(self) -> list[StreamTime]:
         now = self._source.clock()
@@ -191,10 +214,11 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         if step == self._emitted_step:
             return []
         high = self._high()
-        caught_up = self._heard_ms > 0 and (self._at_end or 0 <= high <= self._offset)
+        at_end = self._is_at_end()
+        caught_up = self._heard_ms > 0 and (at_end or 0 <= high <= self._offset)
         self._stream_ms = max(self._stream_ms, self._time_at(now, caught_up))
-        if self._at_end or high >= 0:
-            self._report(0 if self._at_end else max(high - self._offset, 0))
+        if at_end or high >= 0:
+            self._report(0 if at_end else max(high - self._offset, 0))
         if not self._stream_ms:
             return []
         self._emitted_step = step
@@ -212,6 +236,9 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
             )
         ]
 
+    def _is_at_end(self) -> bool:
+        return self._at_end and not self._held.raws
+
     def _time_at(self, now: int, caught_up: bool) -> int:
         if caught_up and self._source.options.recorded_idle_ms:
             return self._source.recorded_ms(now)
@@ -219,13 +246,13 @@ class _Partition(StatefulSourcePartition[Raw | StreamTime, State]):
         return self._heard_ms if caught_up else min(self._max_ms, now)
 
     def _progress_now(self) -> Progress:
-        """Return the progress. Call it before anything is read after a snapshot: the position is then the same."""
+        """Return the progress. Call it before anything is emitted after a snapshot: the position is then the same."""
         return Progress(
             topic=self._topic,
             partition=self._partition,
             committed_ms=self._source.clock(),
             position=self._offset,
-            end_offset=self._offset if self._at_end else max(self._high(), self._offset),
+            end_offset=self._offset if self._is_at_end() else max(self._high(), self._offset),
             stream_ms=self._stream_ms,
         )
 
@@ -342,6 +369,8 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         clock: Wall clock, milliseconds since the Unix epoch.
         event_time: Event time of a payload in milliseconds, None if it has none.
         on_commit: Called after each committed epoch; `flows.parts` touches the supervisor's heartbeat file with it.
+        on_read: Called with the records of each poll of a partition; they are then emitted at the next poll, so that
+            work on them can begin in another thread while the worker is busy with those before. None: emit at once.
         epochs: Holds when the partitions of all processes ended their last epochs.
     """
 
@@ -356,6 +385,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         clock: Callable[[], int] = now_ms,
         event_time: Callable[[bytes | None], int | None] = event_time_ms,
         on_commit: Callable[[], object] = lambda: None,
+        on_read: Callable[[Sequence[Raw]], object] | None = None,
         epochs: EpochClock | None = None,
     ) -> None:
         self.config = {**client_config(brokers, _DEFAULTS, settings or {}), **_OURS}
@@ -364,6 +394,7 @@ class KafkaSource(FixedPartitionedSource[Raw | StreamTime, State]):
         self.clock = clock
         self.event_time = event_time
         self.on_commit = on_commit
+        self.on_read = on_read
         self.epochs = epochs or EpochClock()
         self._topics = topics
         self._parts: list[str] = []

@@ -8,12 +8,15 @@ and systems are not scored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from models.ahead import Ahead
 from models.language import is_one_of
-from models.scorer import Scorer, Scores
+from models.scorer import Scores
 from operators.records import TAGS, Message, Polarity, Reason, RedactedText, Rejected, Scored, Utterance
 
 EXCERPT_LENGTH = 160
@@ -33,30 +36,48 @@ OnRefused = Callable[[Exception], None]
 """Called with the error of a text that the model could not score."""
 
 
-def score(
-    utterances: Sequence[Utterance],
-    scorer: Scorer,
-    languages: frozenset[str],
+class Begun(msgspec.Struct, frozen=True):
+    """A batch whose texts the model is scoring."""
+
+    utterances: Sequence[Utterance]
+    chosen: Sequence[int]
+    """Places of the utterances that are scored."""
+    scores: Future[Scores] | None
+    """Scores of the chosen; None if there are none."""
+
+
+def begin(utterances: Sequence[Utterance], languages: frozenset[str], model: Ahead) -> Begun:
+    """Have a batch scored, without waiting for it.
+
+    `languages` are the primary subtags that the model knows ("en"); a message in another language is kept unscored and
+    its `skipped` is "language". A message without a language is scored.
+    """
+    utterances = [_in_known_language(utterance, languages) for utterance in utterances]
+    chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance)]
+    return Begun(utterances, chosen, _promised([utterances[index] for index in chosen], model) if chosen else None)
+
+
+def finish(
+    begun: Begun,
+    model: Ahead,
     now_ms: Callable[[], int],
     watch: Watch | None = None,
     on_refused: OnRefused | None = None,
 ) -> list[Scored | Rejected]:
-    """Score a batch and return the results in its order; a text that the model cannot score by itself is rejected.
+    """Wait for the scores of a batch, and return the results in its order.
 
-    `languages` are the primary subtags that the model knows ("en"); a message in another language is kept unscored and
-    its `skipped` is "language". A message without a language is scored. `watch` gets the scores, `on_refused` the error
-    of each text that is rejected.
+    A text that the model cannot score by itself is rejected. `watch` gets the scores, `on_refused` the error of each
+    text that is rejected.
     """
-    utterances = [_in_known_language(utterance, languages) for utterance in utterances]
-    chosen = [index for index, utterance in enumerate(utterances) if _to_be_scored(utterance)]
-    results: list[Scored | Rejected | None] = [None] * len(utterances)
-    if chosen:
-        scored = _score_all([utterances[index] for index in chosen], scorer, now_ms, watch, on_refused)
-        for index, result in zip(chosen, scored, strict=True):
+    results: list[Scored | Rejected | None] = [None] * len(begun.utterances)
+    if begun.scores is not None:
+        chosen = [begun.utterances[index] for index in begun.chosen]
+        scored = _results(chosen, begun.scores, model, now_ms, watch, on_refused)
+        for index, result in zip(begun.chosen, scored, strict=True):
             results[index] = result
     return [
-        _unscored(utterance, scorer, now_ms()) if result is None else result
-        for utterance, result in zip(utterances, results, strict=True)
+        _unscored(utterance, model, now_ms()) if result is None else result
+        for utterance, result in zip(begun.utterances, results, strict=True)
     ]
 
 
@@ -109,21 +130,27 @@ def _to_be_scored(utterance: Utterance) -> bool:
     return bool(utterance.text) and not utterance.skipped and utterance.speaker not in ("bot", "system")
 
 
-def _score_all(
+def _promised(utterances: Sequence[Utterance], model: Ahead) -> Future[Scores]:
+    return model.begin([utterance.text for utterance in utterances], [utterance.channel for utterance in utterances])
+
+
+def _results(
     utterances: Sequence[Utterance],
-    scorer: Scorer,
+    promised: Future[Scores],
+    model: Ahead,
     now_ms: Callable[[], int],
     watch: Watch | None,
     on_refused: OnRefused | None,
 ) -> list[Scored | Rejected]:
-    texts = [utterance.text for utterance in utterances]
-    channels = [utterance.channel for utterance in utterances]
     try:
-        scores = scorer.score(texts, channels)
+        scores = promised.result()
     except Exception as error:  # ONNX Runtime raises types of its own
         if len(utterances) > 1:
             # A text that the runtime refuses must not prevent the scoring of the others in its batch.
-            return [result for one in utterances for result in _score_all([one], scorer, now_ms, watch, on_refused)]
+            alone = [([one], _promised([one], model)) for one in utterances]
+            return [
+                result for one, scores in alone for result in _results(one, scores, model, now_ms, watch, on_refused)
+            ]
         if on_refused:
             on_refused(error)
         origin = utterances[0].origin
@@ -131,12 +158,10 @@ def _score_all(
     scored_ms = now_ms()
     if watch:
         watch(utterances, scores)
-    return _assemble(utterances, scores, scorer, scored_ms)
+    return _assemble(utterances, scores, model, scored_ms)
 
 
-def _assemble(
-    utterances: Sequence[Utterance], scores: Scores, scorer: Scorer, scored_ms: int
-) -> list[Scored | Rejected]:
+def _assemble(utterances: Sequence[Utterance], scores: Scores, model: Ahead, scored_ms: int) -> list[Scored | Rejected]:
     """Combine a batch's scores with its utterances. The arithmetic is by column: by row it cost as much as decoding."""
     p = scores.p.astype(np.float64).round(4)
     asr = np.array([utterance.asr_confidence for utterance in utterances])
@@ -164,8 +189,8 @@ def _assemble(
             weight=weight,
             tags=tuple(of_tags),
             flags=bits,
-            model_version=scorer.model_version,
-            calibration_version=scorer.calibration_version,
+            model_version=model.model_version,
+            calibration_version=model.calibration_version,
             scored_ms=scored_ms,
         )
         for utterance, (
@@ -184,7 +209,7 @@ def _assemble(
     ]
 
 
-def _unscored(utterance: Utterance, scorer: Scorer, scored_ms: int) -> Scored:
+def _unscored(utterance: Utterance, model: Ahead, scored_ms: int) -> Scored:
     return Scored(
         utterance=utterance,
         p_negative=0.0,
@@ -198,7 +223,7 @@ def _unscored(utterance: Utterance, scorer: Scorer, scored_ms: int) -> Scored:
         weight=0.0,
         tags=NO_TAGS,
         flags=0,
-        model_version=scorer.model_version,
-        calibration_version=scorer.calibration_version,
+        model_version=model.model_version,
+        calibration_version=model.calibration_version,
         scored_ms=scored_ms,
     )

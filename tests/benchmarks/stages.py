@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from flows.live import calm_collector
+from flows.live import tune_interpreter
 from flows.parts import make_reducer
 from flows.settings import Settings
 from infra import traffic
@@ -18,10 +18,11 @@ from operators.decode import decode
 from operators.identity import Identity
 from operators.records import Event, Message, Origin, Scored, SessionUpdate, Turn, Utterance
 from operators.rules import Rules
-from operators.score import score, to_message
+from operators.score import to_message
 from operators.utterance import accept
 from tests.benchmarks.constant import ConstantScorer
 from tests.benchmarks.report import heading, say
+from tests.scoring import score
 
 ORIGIN = Origin(topic="bench", partition=0, offset=0, broker_ms=0)
 BATCH = 500
@@ -35,7 +36,7 @@ def measure(events: int, customers: int = 2_000) -> None:
     rules, identity, now = Rules.load(settings.rules), Identity("bench"), now_ms()
     payloads = [sent.payload for sent in traffic.bulk(seed=5, n=events, customers=customers)]
 
-    calm_collector()
+    tune_interpreter()
 
     def timed(stage: str, work: Callable[[], Iterable[ResultT]]) -> list[ResultT]:
         started = time.thread_time()
@@ -63,7 +64,7 @@ def measure(events: int, customers: int = 2_000) -> None:
 def _scored(spoken: list[Utterance]) -> Iterable[Scored]:
     scorer = ConstantScorer()
     for at in range(0, len(spoken), BATCH):
-        batch = score(spoken[at : at + BATCH], scorer, frozenset({"en"}), now_ms)
+        batch = score(spoken[at : at + BATCH], scorer, now_ms)
         yield from (item for item in batch if isinstance(item, Scored))
 
 

@@ -164,9 +164,10 @@ def main() -> None:
     """Run until the point; without one that is ever reached, until drained."""
     settings, stop = Settings.from_env(os.environ), live.drain_on_sigterm()
     timers, rules = Timers(), Rules.load(settings.rules)
+    intake = parts.make_intake(settings, parts.make_scorer(settings), now_ms)
     flow = pipeline(
-        doomed(parts.make_ends(settings, timers, stop), settings, Doom(sys.argv[1])),
-        parts.make_intake(settings, parts.make_scorer(settings), now_ms),
+        doomed(parts.make_ends(settings, timers, stop, intake.begin), settings, Doom(sys.argv[1])),
+        intake,
         parts.make_reducer(settings, rules),
         timers,
         rules.keyword_bits,

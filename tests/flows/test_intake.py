@@ -19,7 +19,7 @@ from models.scorer import FakeScorer, Scores
 from operators import metrics
 from operators.identity import Identity
 from operators.parameters import DAY, HOUR
-from operators.records import Raw, Rejected, Scored
+from operators.records import Origin, Raw, Rejected, Scored
 from operators.rows import TABLES
 from operators.score import to_message
 from tests.operators.wire import NOW_MS, ORIGIN, payload
@@ -45,9 +45,13 @@ def intake() -> Iterator[Intake]:
     metrics.DRIFT.clear()
 
 
+def at(offset: int) -> Origin:
+    return msgspec.structs.replace(ORIGIN, offset=offset)
+
+
 def raws(speaker: str, text: str, *, final: bool = True, count: int = 40) -> list[Raw]:
     return [
-        Raw(payload=payload(event_id=f"e{i}", speaker=speaker, text=text, final=final), origin=ORIGIN)
+        Raw(payload=payload(event_id=f"e{i}", speaker=speaker, text=text, final=final), origin=at(i))
         for i in range(count)
     ]
 
@@ -86,7 +90,7 @@ def test_what_the_model_scored_is_counted_and_nothing_else() -> None:
         {"text": "> quoted"},
     ]
     batch = [
-        Raw(payload=payload(event_id=f"e{i}", channel="email", **mail), origin=ORIGIN) for i, mail in enumerate(mails)
+        Raw(payload=payload(event_id=f"e{i}", channel="email", **mail), origin=at(i)) for i, mail in enumerate(mails)
     ]
     before = counted()
     read = Intake(POLICY, Identity("key", "eu"), Unsure(), lambda: NOW_MS)(batch)
@@ -106,9 +110,25 @@ def test_the_live_job_compares_with_the_bundle_it_runs() -> None:
 def test_the_bundle_says_which_languages_are_scored(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_version": "m", "languages": ["DE", "en"]}')
     step = make_intake(Settings(scorer="fake", model_dir=tmp_path), FakeScorer(), lambda: NOW_MS)
-    read = step([Raw(payload=payload(language=name), origin=ORIGIN) for name in ("de_AT", "en", "fr", "")])
+    languages = ("de_AT", "en", "fr", "")
+    read = step([Raw(payload=payload(language=name), origin=at(i)) for i, name in enumerate(languages)])
     assert [isinstance(item, Scored) and not item.abstained for item in read] == [True, True, False, True]
     assert read_config(DEFAULT).languages == ("en",)
+
+
+def test_what_was_begun_before_is_finished_in_the_order_in_which_it_is_emitted(intake: Intake) -> None:
+    """The source reads its partitions one after the other, and the engine may cut their batches anywhere."""
+    batch = [
+        *raws("customer", "this is awful", count=5),
+        Raw(payload=b"{", origin=at(5)),
+        *raws("agent", CALM, count=9)[6:],
+    ]
+    alone = Intake(POLICY, Identity("key", "eu"), FakeScorer(), lambda: NOW_MS)(batch)
+    for part in (batch[4:], batch[:2]):
+        intake.begin(part)
+
+    assert [*intake(batch[:1]), *intake(batch[1:5]), *intake(batch[5:])] == alone
+    assert [type(item).__name__ for item in alone] == [*["Scored"] * 5, "Rejected", *["Scored"] * 3]
 
 
 def columns(item: object) -> dict[str, object]:
@@ -179,7 +199,7 @@ class Refusing(FakeScorer):
 
 def test_a_model_that_refuses_everything_stops_the_job_and_one_text_does_not() -> None:
     texts = [*["poison"] * 7, CALM, *["poison"] * 40]
-    batch = [Raw(payload=payload(event_id=f"e{i}", text=text), origin=ORIGIN) for i, text in enumerate(texts)]
+    batch = [Raw(payload=payload(event_id=f"e{i}", text=text), origin=at(i)) for i, text in enumerate(texts)]
     outcomes = Intake(POLICY, Identity("key", "eu"), Refusing("poison"), lambda: NOW_MS)(batch)
     broken = Intake(POLICY, Identity("key", "eu"), Refusing(""), lambda: NOW_MS)
 
@@ -193,10 +213,10 @@ def test_a_model_that_refuses_everything_stops_the_job_and_one_text_does_not() -
 def test_a_model_that_refuses_one_text_at_a_time_stops_the_job_too() -> None:
     """Bot messages and opened conversations between them never meet the model, so they do not show that it works."""
     intake = Intake(POLICY, Identity("key", "eu"), Refusing("poison"), lambda: NOW_MS)
-    poison = Raw(payload=payload(text="poison"), origin=ORIGIN)
+    poison = Raw(payload=payload(text="poison"), origin=at(0))
     unscored = [
-        Raw(payload=payload(speaker="bot"), origin=ORIGIN),
-        Raw(payload=payload(kind="opened", text=None), origin=ORIGIN),
+        Raw(payload=payload(speaker="bot"), origin=at(1)),
+        Raw(payload=payload(kind="opened", text=None), origin=at(2)),
     ]
     for _ in range(REFUSED - 1):
         intake([poison, *unscored])

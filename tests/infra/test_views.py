@@ -16,7 +16,6 @@ from infra.clickhouse.render import Target
 from models.scorer import FakeScorer
 from operators.identity import Identity
 from operators.records import Utterance
-from operators.score import score
 from operators.utterance import accept
 from tests.operators.wire import NOW_MS, ORIGIN, payload
 from tests.samples import (
@@ -32,6 +31,7 @@ from tests.samples import (
     session,
     turn,
 )
+from tests.scoring import score
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_rollup_says_what_the_messages_say_through_replays_revisions_and_ret
 
 def test_messages_in_a_language_that_was_not_scored_are_no_neutral_ones(empty: Client) -> None:
     said = [scored(1, language="en").utterance, scored(2, language="de-AT").utterance]
-    put(empty, "scored_events", *score(said, FakeScorer(), frozenset({"en"}), lambda: said[0].event_ms))
+    put(empty, "scored_events", *score(said, FakeScorer(), lambda: said[0].event_ms))
     refresh(empty)
 
     for view in ("v_queues_1m", "v_queues_history"):

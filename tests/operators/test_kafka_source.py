@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from infra.kafka.broker import KafkaBroker
 from operators import metrics
 from operators.clock import now_ms
 from operators.kafka_client import KafkaSourceError, PartitionsAddedError, silence_us
-from operators.kafka_source import KafkaSource, ReadOptions, event_time_ms
+from operators.kafka_source import STREAM_INTERVAL_MS, KafkaSource, ReadOptions, event_time_ms
 from operators.records import Origin, Raw
 from tests.kafka_traffic import FAST, Reader, event, fill, fresh_topic
 
@@ -32,10 +34,14 @@ def source_of(broker: Any, *topics: str, **arguments: Any) -> KafkaSource:
     return KafkaSource(broker.bootstrap_servers, topics, **{"settings": FAST, **arguments})
 
 
-def test_no_more_than_the_credit_is_read_in_one_epoch(mock_cluster: MockCluster) -> None:
+@pytest.mark.parametrize("on_read", [None, lambda raws: None], ids=["emitted at once", "told before"])
+def test_no_more_than_the_credit_is_read_in_one_epoch(
+    mock_cluster: MockCluster, on_read: Callable[[Sequence[Raw]], object] | None
+) -> None:
     topic = fresh_topic(mock_cluster)
     fill(mock_cluster.bootstrap_servers, topic, [b"x"] * 100)
-    reader = Reader(source_of(mock_cluster, topic, options=ReadOptions(batch=7, credit=20)), f"0-{topic}")
+    source = source_of(mock_cluster, topic, options=ReadOptions(batch=7, credit=20), on_read=on_read)
+    reader = Reader(source, f"0-{topic}")
     reader.until_read(20)
     for _ in range(50):
         reader.poll()
@@ -61,6 +67,42 @@ def test_the_partitions_of_a_process_share_one_batch(mock_cluster: MockCluster) 
                 brought.append(len(reader.raws) - before)
                 before = len(reader.raws)
         assert max(brought) == each
+
+
+def test_what_is_read_is_told_at_once_and_emitted_at_the_next_poll(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(n) for n in range(30)])
+    polls: list[Sequence[Raw]] = []
+    source = source_of(mock_cluster, topic, options=ReadOptions(batch=7), on_read=polls.append)
+    reader = Reader(source, f"0-{topic}")
+
+    reader.until(lambda: len(polls) == 3)
+
+    assert reader.raws == [raw for poll in polls[:2] for raw in poll]
+    emitted = len(reader.raws)
+    state = reader.partition.snapshot()
+    assert state == (1, emitted, START_2026_MS + 1000 * (emitted - 1)), "what is held is not in the snapshot"
+    again = Reader(source_of(mock_cluster, topic), f"0-{topic}", state)
+    again.until_read(30 - emitted)
+    assert [*reader.offsets(), *again.offsets()] == list(range(30))
+
+
+def test_a_partition_has_not_caught_up_while_it_holds_a_record(mock_cluster: MockCluster) -> None:
+    topic = fresh_topic(mock_cluster)
+    fill(mock_cluster.bootstrap_servers, topic, [event(0)])
+    polls: list[Sequence[Raw]] = []
+    ticking = itertools.count(now_ms(), STREAM_INTERVAL_MS)
+    source = source_of(mock_cluster, topic, on_read=polls.append, clock=lambda: next(ticking))
+    reader = Reader(source, f"0-{topic}")
+    reader.until_caught_up()
+    fill(mock_cluster.bootstrap_servers, topic, [event(1)])
+
+    reader.until(lambda: len(polls) == 2)
+    assert (len(reader.raws), reader.times[-1].caught_up) == (1, False)
+    assert reader.partition.next_awake() is None
+    reader.poll()
+    assert len(reader.raws) == 2
+    reader.until_caught_up()
 
 
 def test_progress_is_told_once_after_each_committed_epoch(mock_cluster: MockCluster) -> None:
@@ -133,7 +175,7 @@ def test_a_record_without_a_timestamp_has_none_rather_than_one_before_1970(mock_
 
     topic = fresh_topic(mock_cluster)
     part: Any = Reader(source_of(mock_cluster, topic), f"0-{topic}").partition
-    assert part._read(Undated()).origin == Origin(topic=topic, partition=0, offset=7, broker_ms=0)
+    assert part._raw(Undated()).origin == Origin(topic=topic, partition=0, offset=7, broker_ms=0)
 
 
 def test_a_clock_that_is_set_back_does_not_silence_stream_time(mock_cluster: MockCluster) -> None:

@@ -15,9 +15,9 @@ from operators import utterance
 from operators.channels import clean
 from operators.identity import Identity
 from operators.records import Event, Reason, Rejected, Scored, Utterance
-from operators.score import score
 from operators.utterance import accept, is_impersonal, to_utterance
 from tests.operators.wire import NOW_MS, ORIGIN, event, payload
+from tests.scoring import score
 
 IDENTITY = Identity("a secret of the tests")
 
@@ -56,7 +56,7 @@ def test_skipped_text_says_why() -> None:
 def test_a_retraction_keeps_no_text(channel: str) -> None:
     result = made(channel=channel, kind="retracted", text="I am furious, call +1 212 736 5000")
     assert (result.kind, result.text, result.redactions) == ("retracted", "", 0)
-    (scored,) = score([result], FakeScorer(), frozenset({"en"}), lambda: NOW_MS)
+    (scored,) = score([result], FakeScorer(), lambda: NOW_MS)
     assert isinstance(scored, Scored)
     assert (scored.abstained, scored.weight, scored.label) == (True, 0.0, "neutral")
 

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from models.scorer import Scorer, Scores
+from models.scorer import Encodings, Scorer, Scores
 
 
 @dataclass(frozen=True)
 class _Piece:
-    texts: Sequence[str]
+    encodings: Encodings
     channels: Sequence[str]
     scores: Future[Scores] = field(default_factory=Future)
 
 
 class Ahead:
-    """Promises scores and returns at once; only its own thread calls the scorer behind it.
+    """Encodes texts, promises their scores and returns; only its own thread has the scorer behind it score.
 
     What is given while the thread is busy is scored in one call: of many texts, more have the same length.
 
@@ -47,7 +47,12 @@ class Ahead:
 
         The result raises what the scorer raised about these texts.
         """
-        piece = _Piece(texts, channels)
+        try:
+            piece = _Piece(self._scorer.encode(texts), channels)
+        except Exception as error:  # tokenizers raises plain exceptions
+            refused: Future[Scores] = Future()
+            refused.set_exception(error)
+            return refused
         self._pieces.append(piece)
         self._thread.submit(self._work)
         return piece.scores
@@ -57,10 +62,13 @@ class Ahead:
             self._score(pieces)
 
     def _score(self, pieces: Sequence[_Piece]) -> None:
-        texts = [text for piece in pieces for text in piece.texts]
+        together = Encodings(
+            [text for piece in pieces for text in piece.encodings.texts],
+            [ids for piece in pieces for ids in piece.encodings.ids],
+        )
         channels = [channel for piece in pieces for channel in piece.channels]
         try:
-            scores = self._scorer.score(texts, channels)
+            scores = self._scorer.score_encoded(together, channels)
         except Exception as error:  # ONNX Runtime raises types of its own
             if len(pieces) == 1:
                 pieces[0].scores.set_exception(error)
@@ -70,4 +78,4 @@ class Ahead:
             return
         start = 0
         for piece in pieces:
-            piece.scores.set_result(scores.rows(start, start := start + len(piece.texts)))
+            piece.scores.set_result(scores.rows(start, start := start + len(piece.encodings)))

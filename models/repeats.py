@@ -1,7 +1,7 @@
 """A cache in front of a scorer: "ok", "thanks" and an agent's canned lines are scored once.
 
-A score depends only on the text and its channel, so the cache changes nothing but the time. A look-up costs about a
-thousandth of scoring, so the cache pays from one repeat in a thousand messages on.
+A score depends only on the normalised text and its channel, so the cache changes nothing but the time. A look-up costs
+about a thousandth of scoring, so the cache pays from one repeat in a thousand messages on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from models.scorer import Scorer, Scores
+from models.scorer import Encodings, Scorer, Scores
 
 Key = tuple[str, str]
-"""Channel and text."""
+"""Channel and normalised text."""
 Row = tuple[Any, ...]
 """One message's part of each field of `Scores`."""
 
 
-class Repeats:
+class Repeats(Scorer):
     """Caches the scores of the last `size` different short texts; has the same interface as the scorer behind it.
 
     Args:
@@ -53,15 +53,19 @@ class Repeats:
         """The tags, in the order of `Scores.tags`."""
         return self._scorer.tags
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        """Score texts, each with the channel it came by; order is kept, an empty batch is allowed."""
-        if not texts or len(texts) != len(channels):
-            return self._scorer.score(texts, channels)
-        keys = list(zip(channels, texts, strict=True))
-        used = {key: self._rows[key] for key in keys if key in self._rows}
-        new = [key for key in dict.fromkeys(keys) if key not in used]
-        if new:
-            scores = self._scorer.score([text for _, text in new], [channel for channel, _ in new])
+    def encode(self, texts: Sequence[str]) -> Encodings:
+        """Normalise and tokenise texts."""
+        return self._scorer.encode(texts)
+
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        """Score encoded texts, each with the channel it came by; order is kept, none at all is allowed."""
+        if not encodings or len(encodings) != len(channels):
+            return self._scorer.score_encoded(encodings, channels)
+        keys = list(zip(channels, encodings.texts, strict=True))
+        places = {key: place for place, key in enumerate(keys)}
+        used = {key: self._rows[key] for key in places if key in self._rows}
+        if new := {key: place for key, place in places.items() if key not in used}:
+            scores = self._scorer.score_encoded(encodings.take(list(new.values())), [channel for channel, _ in new])
             used.update(zip(new, _rows(scores), strict=True))
         self._remember(used)
         return _scores([used[key] for key in keys])

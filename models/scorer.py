@@ -57,6 +57,23 @@ class Scores:
         return Scores(*(getattr(self, field.name)[start:end] for field in fields(self)))
 
 
+@dataclass(frozen=True)
+class Encodings:
+    """n texts as a model reads them."""
+
+    texts: Sequence[str]
+    """Normalised."""
+    ids: Sequence[list[int]]
+    """Token ids of each, cut to the model's length and not yet padded."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, places: Sequence[int]) -> "Encodings":
+        """Those at some places."""
+        return Encodings([self.texts[place] for place in places], [self.ids[place] for place in places])
+
+
 class Scorer(Protocol):
     """What the pipeline needs of a model."""
 
@@ -72,15 +89,15 @@ class Scorer(Protocol):
     def tags(self) -> tuple[str, ...]:
         """The tags, in the order of `Scores.tags`."""
 
+    def encode(self, texts: Sequence[str]) -> Encodings:
+        """Normalise and tokenise texts: a few percent of the time that scoring takes."""
+
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        """Score encoded texts, each with the channel it came by; order is kept, none at all is allowed."""
+
     def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        """Score texts, each with the channel it came by; order is kept."""
-
-
-@dataclass(frozen=True)
-class Encodings:
-    """Token ids of n texts, cut to the model's length and not yet padded."""
-
-    ids: list[list[int]]
+        """Encode and score."""
+        return self.score_encoded(self.encode(texts), channels)
 
 
 @dataclass(frozen=True)
@@ -131,12 +148,12 @@ def chunk_ends(lengths: Sequence[int]) -> list[int]:
     return [*ends, len(lengths)] if lengths else ends
 
 
-def _same_length(texts: Sequence[str], channels: Sequence[str]) -> None:
-    if len(texts) != len(channels):
-        raise ValueError(f"{len(texts)} texts but {len(channels)} channels")
+def _same_length(encodings: Encodings, channels: Sequence[str]) -> None:
+    if len(encodings) != len(channels):
+        raise ValueError(f"{len(encodings)} texts but {len(channels)} channels")
 
 
-class OnnxScorer:
+class OnnxScorer(Scorer):
     """Runs a model bundle on ONNX Runtime."""
 
     def __init__(
@@ -212,11 +229,9 @@ class OnnxScorer:
 
     def encode(self, texts: Sequence[str]) -> Encodings:
         """Normalise and tokenise texts."""
-        return self._encode([normalise(text) for text in texts])
-
-    def _encode(self, cleaned: list[str]) -> Encodings:
+        cleaned = [normalise(text) for text in texts]
         encoded = self.tokenizer.encode_batch_fast(cleaned)
-        return Encodings([cut_middle(one.ids, self.config.max_tokens) for one in encoded])
+        return Encodings(cleaned, [cut_middle(one.ids, self.config.max_tokens) for one in encoded])
 
     def chunks(self, encodings: Encodings) -> list[Chunk]:
         """Sort by length, cut into chunks, pad each to its longest row."""
@@ -245,14 +260,12 @@ class OnnxScorer:
             sentiment[chunk.rows], tags[chunk.rows] = self.session.run(["sentiment", "emotions"], chunk.feed)
         return sentiment, tags
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        """Score texts, each on the channel at the same position; order is kept, an empty batch is allowed."""
-        _same_length(texts, channels)
-        cleaned = [normalise(text) for text in texts]
-        encodings = self._encode(cleaned)
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        """Score encoded texts, each on the channel at the same position; order is kept, none at all is allowed."""
+        _same_length(encodings, channels)
         applied = self._calibrator.apply(*self.run(encodings), channels)
         least = self.calibration.min_letters
-        bare = np.array([lacks_evidence(text, least) for text in cleaned], bool)
+        bare = np.array([lacks_evidence(text, least) for text in encodings.texts], bool)
         tokens = np.array([len(ids) for ids in encodings.ids], np.int32)
         return Scores(applied.p, applied.labels, applied.tags, applied.flagged, applied.unsure | bare, tokens)
 
@@ -288,7 +301,7 @@ _TAG_WORDS = {
 _WORD = re.compile(r"[a-z']+")
 
 
-class FakeScorer:
+class FakeScorer(Scorer):
     """A deterministic substitute for `OnnxScorer` with the same interface: counts listed words, needs no files."""
 
     model_version = "fake-1"
@@ -303,14 +316,17 @@ class FakeScorer:
         """Names the fit that turns logits into probabilities."""
         return self._calibration.version
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        """Score texts, each with the channel it came by."""
-        _same_length(texts, channels)
+    def encode(self, texts: Sequence[str]) -> Encodings:
+        """Normalise texts; one id for each word, and two."""
         cleaned = [normalise(text).lower() for text in texts]
-        sentiment = np.zeros((len(texts), len(SENTIMENTS)), np.float32)
-        tags = np.zeros((len(texts), len(TAGS)), np.float32)
-        tokens = np.zeros(len(texts), np.int32)
-        for row, text in enumerate(cleaned):
+        return Encodings(cleaned, [[0] * min(len(_WORD.findall(text)) + 2, 128) for text in cleaned])
+
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        """Score encoded texts, each with the channel it came by."""
+        _same_length(encodings, channels)
+        sentiment = np.zeros((len(encodings), len(SENTIMENTS)), np.float32)
+        tags = np.zeros((len(encodings), len(TAGS)), np.float32)
+        for row, text in enumerate(encodings.texts):
             words = _WORD.findall(text)
             # A small amount that depends on the text, so that different texts rarely have equal scores.
             noise = (zlib.crc32(text.encode()) % 1000) / 5000
@@ -320,9 +336,9 @@ class FakeScorer:
                 _count(words, _MOOD_WORDS["positive"]),
             ]
             tags[row] = [2 * _count(words, _TAG_WORDS[tag]) - 3 + noise for tag in TAGS]
-            tokens[row] = min(len(words) + 2, 128)
         applied = self._calibrator.apply(2 * sentiment, tags, channels)
-        bare = np.array([lacks_evidence(text, 2) for text in cleaned], bool)
+        bare = np.array([lacks_evidence(text, 2) for text in encodings.texts], bool)
+        tokens = np.array([len(ids) for ids in encodings.ids], np.int32)
         return Scores(applied.p, applied.labels, applied.tags, applied.flagged, applied.unsure | bare, tokens)
 
 

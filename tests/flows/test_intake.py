@@ -15,7 +15,7 @@ from flows.parts import make_intake
 from flows.settings import Settings
 from models.bundle import DEFAULT, read_config
 from models.drift import Monitor, Window, reference
-from models.scorer import FakeScorer, Scores
+from models.scorer import Encodings, FakeScorer, Scores
 from operators import metrics
 from operators.identity import Identity
 from operators.parameters import DAY, HOUR
@@ -179,8 +179,8 @@ def test_what_is_not_scored_in_any_language_keeps_its_own_reason(
 class Unsure(FakeScorer):
     """A model that is never sure."""
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        scores = super().score(texts, channels)
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        scores = super().score_encoded(encodings, channels)
         return replace(scores, abstained=np.ones_like(scores.abstained))
 
 
@@ -191,10 +191,10 @@ class Refusing(FakeScorer):
         super().__init__()
         self._refused = refused
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        if any(self._refused in text for text in texts):
-            raise ValueError(texts)
-        return super().score(texts, channels)
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        if any(self._refused in text for text in encodings.texts):
+            raise ValueError(encodings.texts)
+        return super().score_encoded(encodings, channels)
 
 
 def test_a_model_that_refuses_everything_stops_the_job_and_one_text_does_not() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.ahead import Ahead
-from models.scorer import FakeScorer, Scores
+from models.scorer import Encodings, FakeScorer, Scores
 
 TEXTS = ["thanks, sorted", "awful, nobody answers", "where is my parcel", "ok"]
 
@@ -24,12 +24,17 @@ class Busy(FakeScorer):
         self.free = threading.Event()
         self.calls: list[list[str]] = []
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
+    def encode(self, texts: Sequence[str]) -> Encodings:
+        if "no text at all" in texts:
+            raise TypeError("tokenizer")
+        return super().encode(texts)
+
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
         self.free.wait(60)
-        self.calls.append(list(texts))
-        if "poison" in texts:
+        self.calls.append(list(encodings.texts))
+        if "poison" in encodings.texts:
             raise ValueError("poison")
-        return super().score(texts, channels)
+        return super().score_encoded(encodings, channels)
 
 
 def equal(left: Scores, right: Scores) -> bool:
@@ -58,8 +63,11 @@ def test_what_waits_while_the_model_works_is_scored_in_one_call() -> None:
 def test_a_refused_text_fails_its_own_piece_alone() -> None:
     busy = Busy()
     ahead = Ahead(busy)
-    first, poisoned, last = (ahead.begin([text], ["chat"]) for text in ("ok", "poison", "thanks"))
+    texts = ("ok", "poison", "no text at all", "thanks")
+    first, poisoned, unread, last = (ahead.begin([text], ["chat"]) for text in texts)
     busy.free.set()
     assert (len(first.result()), len(last.result())) == (1, 1)
     with pytest.raises(ValueError, match="poison"):
         poisoned.result()
+    with pytest.raises(TypeError, match="tokenizer"):
+        unread.result()

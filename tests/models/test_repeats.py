@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.repeats import Repeats
-from models.scorer import FakeScorer, Scores
+from models.scorer import Encodings, FakeScorer, Scores
 
 
 class Counting(FakeScorer):
@@ -17,9 +17,9 @@ class Counting(FakeScorer):
         super().__init__()
         self.asked: list[tuple[str, str]] = []
 
-    def score(self, texts: Sequence[str], channels: Sequence[str]) -> Scores:
-        self.asked += zip(channels, texts, strict=True)
-        return super().score(texts, channels)
+    def score_encoded(self, encodings: Encodings, channels: Sequence[str]) -> Scores:
+        self.asked += zip(channels, encodings.texts, strict=True)
+        return super().score_encoded(encodings, channels)
 
 
 def test_each_text_is_scored_once_for_each_channel() -> None:

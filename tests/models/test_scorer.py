@@ -172,9 +172,9 @@ def test_no_chunk_costs_more_padding_than_another_call(lengths: list[int]) -> No
 
 def test_padding_does_not_change_a_row(shipped: OnnxScorer) -> None:
     ids = shipped.encode(["Where is my parcel?"]).ids[0]
-    pair = Encodings([ids, ids + ids[1:] * 2])
+    pair = Encodings(["", ""], [ids, ids + ids[1:] * 2])
     assert len(shipped.chunks(pair)) == 1
-    alone = shipped.run(Encodings([ids]))[0][0]
+    alone = shipped.run(Encodings([""], [ids]))[0][0]
     padded = shipped.run(pair)[0][0]
     assert np.allclose(alone, padded, atol=1e-4)
 
